@@ -1,0 +1,67 @@
+# Bulkhead. The two commands: `make run`, `make test`. Each folder's module.mk adds to the lists below.
+include Config.mk
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+PROGRAMS     :=
+LIBRARIES    :=
+HOST_TESTS   :=
+FUZZ_TARGETS :=
+SYSTEM_TESTS :=
+BENCHES      :=
+CLEAN_SOURCES :=
+
+# $(call objects,DIR,SOURCES): the object files of SOURCES built under build/obj/DIR
+objects = $(patsubst %.c,$(BUILD)/obj/$(1)/%.o,$(2))
+
+# $(eval $(call program,NAME,SOURCES,CFLAGS,LIBS)): a user-space program build/bin/NAME
+define program
+PROGRAMS += $(BUILD)/bin/$(1)
+$(BUILD)/bin/$(1): $(call objects,user-$(1),$(2)) $(filter %.a %.so,$(4))
+	@mkdir -p $$(@D)
+	$(CC) -o $$@ $(call objects,user-$(1),$(2)) $(4)
+$(BUILD)/obj/user-$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$(CC) $(USER_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+-include $(patsubst %.o,%.d,$(call objects,user-$(1),$(2)))
+endef
+
+# $(eval $(call host_test,NAME,SOURCES,CFLAGS,LIBS)): a cmocka program under ASan and UBSan, run by `make check`
+define host_test
+HOST_TESTS += $(BUILD)/tests/$(1)
+$(BUILD)/tests/$(1): $(call objects,test-$(1),$(2)) $(filter %.a,$(4))
+	@mkdir -p $$(@D)
+	$(CC) -fsanitize=address,undefined -o $$@ $(call objects,test-$(1),$(2)) $(4) -lcmocka
+$(BUILD)/obj/test-$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$(CC) $(TEST_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+-include $(patsubst %.o,%.d,$(call objects,test-$(1),$(2)))
+endef
+
+# $(eval $(call fuzz_target,NAME,SOURCES,CFLAGS,LIBS)): a libFuzzer program; corpus in tests/fuzz/corpus/NAME
+define fuzz_target
+FUZZ_TARGETS += $(BUILD)/fuzz/$(1)
+$(BUILD)/fuzz/$(1): $(call objects,fuzz-$(1),$(2))
+	@mkdir -p $$(@D)
+	$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $(call objects,fuzz-$(1),$(2)) $(4)
+$(BUILD)/obj/fuzz-$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$(CLANG) $(FUZZ_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+-include $(patsubst %.o,%.d,$(call objects,fuzz-$(1),$(2)))
+endef
+
+include $(wildcard hypervisor/module.mk xenstore/module.mk pv-drivers/module.mk dom0-tools/module.mk tests/module.mk)
+
+.PHONY: all programs packages clean distclean
+all: hypervisor programs
+programs: $(PROGRAMS) $(LIBRARIES)
+
+# Installs what packages.list names, if anything of it is missing.
+packages:
+	@tests/install-packages
+
+clean:
+	rm -rf $(BUILD)
