@@ -1,0 +1,103 @@
+/*
+ * The x86 half of domains and vcpus.
+ *
+ * PV address spaces: a vcpu has two top-level page tables, one for its kernel and one for its user mode (both run in
+ * ring 3); `kernel_mode` tells which is in use. Both are PGT_l4 pages on which the vcpu holds type references
+ * (guest_table, guest_table_user; INVALID_MFN: none). cr3 is what is loaded now, or will be at the next switch in.
+ */
+#ifndef ASM_X86_DOMAIN_H
+#define ASM_X86_DOMAIN_H
+
+#include <bh/types.h>
+#include <bh/lock.h>
+#include <asm/regs.h>
+
+struct page_info;
+struct rangeset;
+struct vcpu;
+struct vcpu_guest_context;
+
+#define PV_GDT_FRAMES 14
+#define FPU_AREA_SIZE 4096 /* one page: legacy FXSAVE or XSAVE area of the enabled features */
+
+struct pv_trap {
+    uint64_t address; /* guest handler; 0: none */
+    uint16_t cs;
+    uint8_t dpl;    /* software interrupts are allowed from rings >= this (0 kernel, 3 user) */
+    bool mask_events; /* entry masks event delivery */
+};
+
+/* Offsets of members used by assembly are made by arch/x86/asm_offsets.c. */
+struct pv_vcpu {
+    bool kernel_mode;
+    bool syscall_mask_events, syscall32_mask_events, sysenter_mask_events, failsafe_mask_events;
+    uint8_t nmi_pending, mce_pending, nmi_active;
+    uint64_t event_callback, failsafe_callback, syscall_callback, syscall32_callback, sysenter_callback;
+    uint64_t nmi_callback;
+    uint64_t kernel_ss, kernel_sp;
+    mfn_t guest_table, guest_table_user;
+    /* Bounce in preparation, consumed on the way out (pv/trap.c). */
+    struct {
+        uint64_t eip, cr2;
+        uint32_t error_code;
+        uint16_t cs;
+        uint8_t flags; /* PV_TRAP_* */
+    } bounce;
+    struct pv_trap *trap; /* [256] */
+    /* Segments. Bases of the mode that is not running are in *_other; the running one's are in the CPU's MSRs. */
+    uint64_t fs_base, gs_base_kernel, gs_base_user; /* saved when switched out */
+    uint16_t ds, es, fs, gs;
+    uint32_t gdt_entries, ldt_entries;
+    mfn_t gdt_frame[PV_GDT_FRAMES];
+    uint64_t ldt_base; /* guest virtual; pages are mapped on demand */
+    uint32_t ldt_mapped; /* bit per LDT page that is mapped */
+    uint64_t ctrlreg[8]; /* guest's view: cr0 (TS), cr2 (saved), cr4 */
+    uint8_t iopl;
+    uint64_t iobmp; /* guest virtual address of the I/O bitmap, and its limit in ports */
+    uint32_t iobmp_limit;
+    uint64_t vgc_flags;
+};
+#define PV_TRAP_PENDING   1
+#define PV_TRAP_ERRCODE   2
+#define PV_TRAP_INTERRUPT 4 /* entry masks events */
+
+struct arch_vcpu {
+    uint64_t cr3; /* machine address of the top-level table in use */
+    struct cpu_regs regs; /* while switched out */
+    void *fpu;            /* FPU_AREA_SIZE bytes */
+    bool fpu_used;
+    uint64_t xcr0;
+    uint64_t debugreg[8]; /* 0-3, 6, 7 */
+    uint32_t tsc_aux;
+    struct pv_vcpu pv;
+    uint64_t time_version;
+    int last_cpu; /* whose TLB may hold our entries; -1: none */
+};
+
+struct cpuid_leaf {
+    uint32_t leaf, subleaf, a, b, c, d;
+};
+
+struct arch_domain {
+    struct page_info *perdomain_l3; /* root of slot PERDOMAIN_SLOT */
+    _Atomic uint64_t dirty_cpus;    /* CPUs whose TLB may hold entries of this domain: cpumask */
+    struct rangeset *ioport_caps;
+    /* Physical interrupts: pirq number to the machine's interrupt (arch/x86/irq.c). */
+    struct pirq **pirq;
+    uint32_t nr_pirqs;
+    uint64_t max_pfn;         /* as the guest said in shared_info, for tools */
+    /* relinquish progress (pv/mm) */
+    uint32_t relinquish_stage;
+    uint64_t relinquish_next;
+    /* CPUID and MSR policy (pv/cpuid.c) */
+    struct cpuid_leaf *cpuid;
+    uint32_t nr_cpuid;
+    uint64_t physaddr_bits;
+    uint32_t tsc_mode;
+    uint64_t tsc_khz, tsc_offset;
+    uint32_t tsc_incarnation;
+    bool vtsc;
+    bool is_64bit;
+};
+
+#endif

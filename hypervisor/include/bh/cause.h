@@ -1,0 +1,27 @@
+/*
+ * Causes: why the last hypercall of a vcpu failed.
+ *
+ * Every check that refuses a request returns through fail(), which notes the check's text and two values in the
+ * calling vcpu and hands the error back. Nothing is formatted until someone asks (public/bulkhead.h). The text is a
+ * constant whose {0} and {1} stand for the values: name the object, the check, and the limit.
+ */
+#ifndef BH_CAUSE_H
+#define BH_CAUSE_H
+
+#include <bh/types.h>
+
+struct vcpu;
+
+struct cause {
+    uint64_t sequence; /* 0: none yet; else grows with every record of the machine */
+    uint64_t time_ns;
+    uint64_t value[2];
+    const char *check;
+    uint32_t hypercall, subop; /* subop: first argument of the hypercall where it has one */
+    int32_t error;
+};
+
+/* Notes the failing check in `v` (NULL: nobody to tell) and returns `error`, which is negative. */
+int fail(struct vcpu *v, int error, const char *check, uint64_t a, uint64_t b);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * Hypercalls: the table and what handlers may do.
+ *
+ * arch code calls hypercall_table[nr](v, a1..a5) with the guest's five arguments, for nr < HYPERCALL_MAX; empty rows
+ * hold hypercall_unknown (-ENOSYS). A handler that has to be preempted saves its progress in its arguments and returns
+ * hypercall_restart(v, ...): arch code then makes the guest repeat the hypercall with those arguments after pending
+ * work ran; inside a multicall the entry is rewritten instead.
+ *
+ * Operations with sub-operations are tables of struct subop: the dispatcher checks privilege, copies the argument in,
+ * calls, and copies it out; handlers see plain structs and are tested on the host.
+ */
+#ifndef BH_HYPERCALL_H
+#define BH_HYPERCALL_H
+
+#include <bh/types.h>
+
+struct vcpu;
+
+#define HYPERCALL_MAX 64
+/* Never seen by a guest: the hypercall is to be run again with v->restart_args. */
+#define HYPERCALL_RESTART (-4000L)
+
+typedef long (*hypercall_fn)(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+                             unsigned long a4, unsigned long a5);
+
+extern const hypercall_fn hypercall_table[HYPERCALL_MAX];
+
+long hypercall_unknown(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
+                       unsigned long a5);
+long hypercall_restart(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
+                       unsigned long a5);
+/* Whether work waits that the guest should not be kept from (interrupts, scheduling): time to restart. */
+bool hypercall_preempt_check(void);
+
+/* What the dispatcher copies. */
+enum subop_copy { ARG_NONE = 0, ARG_IN = 1, ARG_OUT = 2, ARG_INOUT = 3 };
+
+struct subop {
+    /* `arg` is the dispatcher's copy (size bytes), `untrusted_arg` where it came from (for arrays behind it). */
+    long (*handler)(struct vcpu *v, void *arg, uint64_t untrusted_arg);
+    uint16_t size; /* of the argument struct; at most SUBOP_ARG_MAX */
+    uint8_t copy;  /* enum subop_copy; OUT is copied when the handler returns >= 0 */
+    bool privileged;
+};
+
+#define SUBOP_ARG_MAX 512
+
+/* Runs row `op` of a table of `rows`; an empty or missing row is -ENOSYS. */
+long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsigned long op,
+                    uint64_t untrusted_arg);
+
+#define DECLARE_HYPERCALL(name)                                                                               \
+    long name(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,        \
+              unsigned long a5)
+
+/* arch/x86/pv (pv) */
+DECLARE_HYPERCALL(do_set_trap_table);
+DECLARE_HYPERCALL(do_mmu_update);
+DECLARE_HYPERCALL(do_set_gdt);
+DECLARE_HYPERCALL(do_stack_switch);
+DECLARE_HYPERCALL(do_set_callbacks);
+DECLARE_HYPERCALL(do_fpu_taskswitch);
+DECLARE_HYPERCALL(do_set_debugreg);
+DECLARE_HYPERCALL(do_get_debugreg);
+DECLARE_HYPERCALL(do_update_descriptor);
+DECLARE_HYPERCALL(do_update_va_mapping);
+DECLARE_HYPERCALL(do_update_va_mapping_otherdomain);
+DECLARE_HYPERCALL(do_iret);
+DECLARE_HYPERCALL(do_set_segment_base);
+DECLARE_HYPERCALL(do_mmuext_op);
+DECLARE_HYPERCALL(do_nmi_op);
+DECLARE_HYPERCALL(do_callback_op);
+DECLARE_HYPERCALL(do_platform_op);
+/* common */
+DECLARE_HYPERCALL(do_memory_op);
+DECLARE_HYPERCALL(do_multicall);
+DECLARE_HYPERCALL(do_set_timer_op);
+DECLARE_HYPERCALL(do_xen_version);
+DECLARE_HYPERCALL(do_console_io);
+DECLARE_HYPERCALL(do_grant_table_op);
+DECLARE_HYPERCALL(do_vm_assist);
+DECLARE_HYPERCALL(do_vcpu_op);
+DECLARE_HYPERCALL(do_sched_op);
+DECLARE_HYPERCALL(do_event_channel_op);
+DECLARE_HYPERCALL(do_physdev_op);
+DECLARE_HYPERCALL(do_sysctl);
+DECLARE_HYPERCALL(do_domctl);
+DECLARE_HYPERCALL(do_bulkhead_op);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * The machine's memory: a buddy allocator over 2^order-page blocks, per-domain accounting, scrubbing.
+ *
+ * A page belongs to the allocator (free), to the hypervisor (owner NULL), or to a domain. The frame table has one
+ * struct page_info for every frame that is RAM.
+ */
+#ifndef BH_PAGE_ALLOC_H
+#define BH_PAGE_ALLOC_H
+
+#include <bh/page.h>
+
+struct domain;
+
+#define PAGE_ORDER_MAX 20
+#define ALLOC_NO_OWNER 1u /* accounted to the domain's hypervisor cost, not assigned */
+#define ALLOC_NO_SCRUB 2u /* the caller overwrites it all */
+#define ALLOC_DMA32    4u /* below 4 GiB */
+#define ALLOC_EXACT_NODE 0u
+
+/* Boot: hands [start, end) frames of RAM to the allocator. The frame table is mapped already. */
+void page_alloc_add(mfn_t start, mfn_t end);
+
+/* 2^order hypervisor pages, contiguous, not scrubbed unless the debug build poisons them; NULL: none. */
+struct page_info *must_check page_alloc(unsigned int order, unsigned int flags);
+void page_free(struct page_info *pg, unsigned int order);
+
+/*
+ * 2^order pages for a domain, scrubbed or zero, each with owner d and one reference (PGC_allocated), counted in
+ * d->tot_pages. NULL: no memory, or d is at max_pages or dying.
+ */
+struct page_info *must_check page_alloc_domain(struct domain *d, unsigned int order, unsigned int flags);
+/* Called by put_page() when the last reference goes: takes it off d, scrubs it when the owner was a guest, frees it. */
+void page_free_domain(struct page_info *pg);
+/* Makes `pg` (hypervisor page, unowned) belong to d, with one allocated reference. -E2BIG over max_pages. */
+int must_check page_assign(struct page_info *pg, struct domain *d, bool counted);
+
+/* Reserves memory for a domain before it is built (XENMEM_claim_pages). */
+int must_check page_claim(struct domain *d, uint64_t pages);
+
+uint64_t page_total(void);     /* pages that the allocator was given */
+uint64_t page_free_count(void);
+uint64_t page_claimed(void);
+uint64_t page_scrub_pending(void);
+
+/* Small hypervisor objects, zeroed; at most a few pages. NULL: none. */
+void *must_check kalloc(size_t bytes);
+void kfree(void *p); /* NULL: nothing */
+
+#endif
