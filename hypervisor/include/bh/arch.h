@@ -71,7 +71,8 @@ int must_check arch_grant_map(struct vcpu *v, uint64_t address, mfn_t mfn, unsig
 int must_check arch_grant_unmap(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags, uint64_t replace_by);
 
 /* Physical interrupts, for the domain that owns the pirq. GSI or MSI is decided when the pirq is mapped. */
-int must_check arch_pirq_bind(struct domain *d, uint32_t pirq, bool will_share);
+/* Events for the pirq go to `port` of d (evtchn_pirq_pending) until unbound. -EEXIST: bound already. */
+int must_check arch_pirq_bind(struct domain *d, uint32_t pirq, uint32_t port, bool will_share);
 void arch_pirq_unbind(struct domain *d, uint32_t pirq);
 void arch_pirq_eoi(struct domain *d, uint32_t pirq);
 bool arch_pirq_needs_eoi(struct domain *d, uint32_t pirq);

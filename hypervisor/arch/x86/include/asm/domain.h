@@ -49,6 +49,11 @@ struct pv_vcpu {
     uint16_t ds, es, fs, gs;
     uint32_t gdt_entries, ldt_entries;
     mfn_t gdt_frame[PV_GDT_FRAMES];
+    /*
+     * The 32 L1 entries of this vcpu's GDT and LDT window (asm/layout.h): 0..13 the guest's GDT frames, 14 the GDT page
+     * of the CPU it runs on (written by the context switch), 16..31 LDT pages.
+     */
+    uint64_t *gdt_ptes;
     uint64_t ldt_base; /* guest virtual; pages are mapped on demand */
     uint32_t ldt_mapped; /* bit per LDT page that is mapped */
     uint64_t ctrlreg[8]; /* guest's view: cr0 (TS), cr2 (saved), cr4 */
@@ -85,6 +90,10 @@ struct arch_domain {
     /* Physical interrupts: pirq number to the machine's interrupt (arch/x86/irq.c). */
     struct pirq **pirq;
     uint32_t nr_pirqs;
+    /* Page shared with the guest: bit per pirq, whether it needs PHYSDEVOP_eoi; NULL: not registered (physdev.c). */
+    unsigned long *pirq_eoi_map;
+    struct page_info *pirq_eoi_page; /* writable reference */
+    bool pirq_auto_unmask;           /* PHYSDEVOP_eoi unmasks the port too */
     uint64_t max_pfn;         /* as the guest said in shared_info, for tools */
     /* relinquish progress (pv/mm) */
     uint32_t relinquish_stage;
