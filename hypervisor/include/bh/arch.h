@@ -27,6 +27,11 @@ void arch_flush_tlb(cpumask_t mask);
 /* The vcpu that runs on this CPU. Read once, at the edge. */
 struct vcpu *arch_current(void);
 
+/* The work word of a CPU (bh/work.h), which the way out of the hypervisor tests. */
+_Atomic uint32_t *arch_work_word(unsigned int cpu);
+/* The number and first argument of the hypercall that this vcpu is in (the current one), for the cause record. */
+void arch_hypercall_args(struct vcpu *v, uint32_t *number, uint32_t *first_arg);
+
 /* Memory */
 void *arch_map(mfn_t mfn); /* every RAM frame is mapped always: the direct map */
 mfn_t arch_unmap(const void *mapped); /* the frame behind a pointer that arch_map gave */

@@ -22,6 +22,7 @@
 #include <bh/sched.h>
 #include <bh/rangeset.h>
 #include <public/xen.h>
+#include <public/vcpu.h>
 #include <asm/domain.h>
 
 #define DOMAIN_MAX_VCPUS 128

@@ -1,0 +1,122 @@
+/*
+ * Scheduling: which vcpu runs on which CPU. Model in common/sched.c (states, switching),
+ * common/sched_credit.c (queues, priorities, credits), common/cpupool.c (which CPUs a domain may use at all).
+ *
+ * The scheduler lock of a vcpu is the lock of the CPU it is assigned to (v->sched.cpu).
+ *
+ * What arch code owes: arch_context_switch(prev, next) calls sched_context_saved(prev) once prev's whole
+ * state is in memory (another CPU may run it from then on), and sched_switched_in(next) once next's address
+ * space is loaded and guest memory can be written. Neither is called for prev == next.
+ */
+#ifndef BH_SCHED_H
+#define BH_SCHED_H
+
+#include <bh/types.h>
+#include <bh/list.h>
+#include <bh/lock.h>
+
+struct vcpu;
+struct domain;
+struct vcpu_runstate_info;
+
+enum sched_priority {
+    PRIO_BOOST, /* woke with credit left: runs before the others, briefly */
+    PRIO_UNDER, /* has credit */
+    PRIO_OVER,  /* used up its credit */
+    PRIO_IDLE,
+    PRIO_QUEUES = PRIO_IDLE,
+};
+
+struct sched_vcpu {
+    uint32_t cpu; /* assigned CPU: its lock covers this struct, v->state and v->runstate */
+    uint8_t priority;
+    _Atomic bool
+        running; /* from being picked until its state is saved: no other CPU may touch its registers */
+    bool queued; /* stands in the CPU's run queue */
+    bool parked; /* capped and out of credit: waits for the next accounting */
+    bool yielded;
+    bool pin_override; /* SCHEDOP_pin_override holds: hard_saved is what comes back */
+    bool ran;          /* since the last accounting */
+    struct list link;
+    cpumask_t hard, soft, hard_saved;
+    int64_t credit; /* ns of CPU time */
+    uint64_t since; /* when it was picked, system time */
+};
+
+struct sched_domain {
+    uint32_t weight;          /* 1..65535, 256 is normal */
+    uint32_t cap;             /* percent of one CPU; 0: none */
+    _Atomic uint32_t pollers; /* vcpus in SCHEDOP_poll */
+};
+
+#define SCHED_WEIGHT_DEFAULT 256
+#define SCHED_CREDIT_ID      5 /* XEN_SCHEDULER_CREDIT */
+
+/* Boot and CPU hotplug */
+void sched_init(void);
+void sched_cpu_init(unsigned int cpu, struct vcpu *idle); /* before the CPU schedules for the first time */
+void noreturn_fn idle_loop(void);                         /* an idle vcpu's life */
+struct vcpu *sched_idle_vcpu(unsigned int cpu);
+
+/* Life of a vcpu in the scheduler */
+int must_check sched_domain_init(struct domain *d, uint32_t pool);
+void sched_vcpu_init(struct vcpu *v);
+void sched_vcpu_destroy(struct vcpu *v); /* off all queues and CPUs; not for the caller */
+
+/* An event: makes a blocked vcpu runnable. Cheap when it is not blocked. */
+void vcpu_wake(struct vcpu *v);
+/* v's pause counts or v->state changed so that it must leave its CPU / may run again. */
+void sched_vcpu_stop(struct vcpu *v);
+void sched_vcpu_stop_sync(struct vcpu *v); /* and waits until its state is saved; v is not the caller */
+void sched_vcpu_start(struct vcpu *v);
+bool vcpu_runnable(const struct vcpu *v);
+/* Takes v from DOWN to running, or to DOWN (VCPUOP_up/down; domctl). */
+void sched_vcpu_online(struct vcpu *v, bool online);
+
+/* The calling vcpu waits for an event (upcalls unmasked); returns at once when one is pending. */
+void sched_block(struct vcpu *v);
+void sched_yield(struct vcpu *v);
+/* Port `port` of d became pending: ends the SCHEDOP_poll of who waits for it. Call when d->sched.pollers !=
+ * 0. */
+void sched_poll_notify(struct domain *d, uint32_t port);
+
+/* Picks and switches. Called by work_run() for WORK_SCHEDULE. */
+void schedule(void);
+void sched_context_saved(struct vcpu *prev);
+void sched_switched_in(struct vcpu *next);
+
+/* Control: 0, -EINVAL (no usable CPU in the mask), -EBUSY (pin override holds). Masks are of machine CPUs. */
+int must_check sched_set_affinity(struct vcpu *v, cpumask_t hard, cpumask_t soft);
+int must_check sched_set_params(struct domain *d, uint32_t weight, uint32_t cap);
+int must_check sched_pin_override(struct vcpu *v, int32_t cpu);
+uint64_t sched_vcpu_runtime(struct vcpu *v); /* ns on a CPU so far */
+void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+uint64_t sched_cpu_idle_time(unsigned int cpu);
+
+/* Parameters for sysctl: in ms and microseconds. */
+struct sched_params {
+    uint32_t tslice_ms, ratelimit_us, migrate_delay_us;
+};
+void sched_get_global(struct sched_params *out);
+int must_check sched_set_global(const struct sched_params *params);
+
+/*
+ * CPU pools. Pool 0 exists always and holds every CPU at first. Results: 0, -ENOENT, -EEXIST, -EBUSY,
+ * -EINVAL, -ENOMEM, -EADDRINUSE as XEN_SYSCTL_cpupool_op documents them.
+ */
+#define CPUPOOL_ANY 0xffffffffU
+struct cpupool_info {
+    uint32_t id, sched_id, nr_domains;
+    cpumask_t cpus;
+};
+void cpupool_init(void);
+int must_check cpupool_create(uint32_t wanted_id, uint32_t *id);
+int must_check cpupool_destroy(uint32_t id);
+int must_check cpupool_info(uint32_t at_least_id, struct cpupool_info *out); /* first pool with id >= */
+int must_check cpupool_add_cpu(uint32_t id, uint32_t cpu);                   /* CPUPOOL_ANY cpu: a free one */
+int must_check cpupool_remove_cpu(uint32_t id, uint32_t cpu);                /* CPUPOOL_ANY: the last one */
+int must_check cpupool_move_domain(struct domain *d, uint32_t id);
+cpumask_t cpupool_free_cpus(void);
+cpumask_t cpupool_cpus(uint32_t id); /* 0: no such pool */
+
+#endif
