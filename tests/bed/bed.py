@@ -87,7 +87,8 @@ def hypervisor_path(name):
 def small_initrd(version, modules_root="/"):
     """The initrd of busybox and modules for this kernel, built again if one of its parts is newer."""
     output = os.path.join(BUILD, f"images/initrd-{version}.cpio")
-    parts = [os.path.join(IMAGE_TOOLS, n) for n in ("initrd", "init", "modules.list", "cpio.py")] + ["/bin/busybox"]
+    names = ("initrd", "init", "modules.list", "modules.py", "cpio.py")
+    parts = [os.path.join(IMAGE_TOOLS, name) for name in names] + ["/bin/busybox"]
     for part in parts:
         if not os.path.exists(part):
             raise BedError(f"{part} is missing (make packages)")
@@ -106,24 +107,27 @@ def libraries_of(program):
     return re.findall(r"(/\S+)\s+\(0x", result.stdout) if result.returncode == 0 else []
 
 
-def orders(command, nonce, files, root=None, extra=None):
-    """The archive /bed that init reads: command, nonce, root, and files given as (host path, path inside)."""
+def orders(words, files, libraries):
+    """The archive /bed that init reads: words (file name to content) and files (host path, path inside), the latter
+    with the shared libraries they need if the root has none of its own."""
     archive = cpio.Archive()
-    archive.text("bed/nonce", nonce + "\n")
-    if command is not None:
-        archive.text("bed/command", command + "\n")
-    if root:
-        archive.text("bed/root", root + "\n")
-    for name, content in (extra or {}).items():
-        archive.text(f"bed/{name}", content)
+    for name, content in words.items():
+        archive.text(f"bed/{name}", content + "\n")
     for source, target in files:
         if not os.path.exists(source):
             raise BedError(f"{source}, wanted inside the machine, does not exist")
-        archive.file(target, source)
-        for library in libraries_of(source):
-            if not archive.has(library):
-                archive.file(library, library)
+        archive.file("bed/files/" + target.lstrip("/"), source)
+        for library in libraries_of(source) if libraries else []:
+            if not archive.has("bed/files" + library):
+                archive.file("bed/files" + library, library)
     return archive.bytes()
+
+
+def dom0_image():
+    path = os.path.join(BUILD, "images/dom0.ext4")
+    if not os.path.exists(path):
+        raise BedError(f"no Dom0 image at {path} (`make image` builds it)")
+    return path
 
 
 def module_argument(path, arguments):
@@ -157,20 +161,33 @@ class Machine:
         with open(o.initrd or small_initrd(version, o.modules_root), "rb") as stream:
             data = stream.read()
         data += bytes(-len(data) % 512)
-        files = [tuple(pair.split(":", 1)) if ":" in pair else (pair, "bin/" + os.path.basename(pair))
+        files = [tuple(pair.split(":", 1)) if ":" in pair else (pair, "usr/bin/" + os.path.basename(pair))
                  for pair in o.file]
-        command = None if o.interactive and not o.command else o.command
-        extra = {"modules": "none\n"} if o.no_modules else {}
-        return self._scratch(data + orders(command, self.nonce, files, o.root, extra), ".cpio")
+        root = "dom0" if o.dom0 else o.root
+        words = {"nonce": self.nonce, "command": o.command or None, "root": root,
+                 "modules": "none" if o.no_modules else None, "services": o.services}
+        words = {name: word for name, word in words.items() if word}
+        return self._scratch(data + orders(words, files, root is None), ".cpio")
+
+    def _devices(self):
+        o = self.options
+        argv = []
+        disks = ([dom0_image()] if o.dom0 else []) + o.disk
+        for disk in disks:
+            argv += ["-drive", f"file={disk},format=raw,if=virtio,snapshot=on,cache=unsafe"]
+        if o.net:
+            argv += ["-nic", "user,model=virtio-net-pci"]
+        return argv
 
     def arguments(self):
         """QEMU's argument vector."""
         o = self.options
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-machine", o.machine, "-cpu", o.cpu, "-smp", str(o.smp),
-                "-m", o.mem, "-no-reboot", "-display", "none", "-nic", "none"]
+                "-m", o.mem, "-no-reboot", "-nodefaults", "-vga", "std", "-display", "none"]
         argv += ["-serial", "mon:stdio"] if o.interactive else ["-serial", "stdio", "-monitor", "none"]
         if o.icount:
             argv += ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01,clock=vm"]
+        argv += self._devices()
         hypervisor = hypervisor_path(o.hypervisor)
         if o.cdrom:
             return argv + ["-cdrom", o.cdrom, "-boot", "d"] + o.qemu
@@ -193,11 +210,10 @@ class Machine:
         finally:
             self.close()
 
-    def run(self, log, show, verdict=None):
+    def run(self, log, show, watch=None):
         """Runs to the end; `show(line, inside)` gets each line, `inside` telling whether it is the command's output.
-        Returns (exit code, reason or None)."""
-        verdict = verdict or re.compile(rb"BED-VERDICT " + self.nonce.encode() + rb" (\d+)")
-        watch = Watch(log, show, verdict, re.compile(rb"BED-BEGIN " + self.nonce.encode()))
+        `watch` may replace the class that reads the lines. Returns (exit code, reason or None)."""
+        watch = (watch or Watch)(log, show, self.nonce)
         try:
             argv = self.arguments()
             log.write(("# " + " ".join(argv) + "\n").encode())
@@ -225,8 +241,10 @@ def stop(process):
 class Watch:
     """Follows one machine's serial lines to their end."""
 
-    def __init__(self, log, show, verdict, begin):
-        self.log, self.show, self.verdict, self.begin = log, show, verdict, begin
+    def __init__(self, log, show, nonce):
+        self.log, self.show = log, show
+        self.verdict = re.compile(rb"BED-VERDICT " + nonce.encode() + rb" (\d+)")
+        self.begin = re.compile(rb"BED-BEGIN " + nonce.encode())
         self.inside = False
         self.status = None
         self.death = None

@@ -1,0 +1,36 @@
+# The images: Dom0's and the guests' roots. Each stage is kept and made again only when what it is made of changes.
+# The package stages take about half a minute each, the disk stages two seconds.
+IMAGES  := $(BUILD)/images
+IMAGE   := dom0-tools/image
+KERNEL_VERSION ?= $(shell ls -v /boot/vmlinuz-*-amd64 2>/dev/null | grep -v -e cloud -e -rt- | sed -n 's,.*vmlinuz-,,;$$p')
+KERNEL  := /boot/vmlinuz-$(KERNEL_VERSION)
+
+IMAGE_PROGRAMS = $(PROGRAMS) $(LIBRARIES)
+overlay_files = $(shell find $(IMAGE)/overlay-common $(IMAGE)/overlay-$(1) -type f)
+
+$(IMAGES)/%-base.stamp: $(IMAGE)/%.packages $(IMAGE)/root
+	@mkdir -p $(@D)
+	$(IMAGE)/root $< $(IMAGES)/$*-base $(BUILD)/debs
+	@touch $@
+
+$(IMAGES)/initrd-%.cpio: $(addprefix $(IMAGE)/,initrd init modules.list modules.py cpio.py)
+	$(IMAGE)/initrd --kernel-version $* --output $@
+
+$(IMAGES)/guest.ext4: $(IMAGES)/guest-base.stamp $(IMAGE)/disk $(IMAGE)/modules.list $(call overlay_files,guest)
+	$(IMAGE)/disk --base $(IMAGES)/guest-base --label guest --free 96 --output $@ --overlay $(IMAGE)/overlay-common \
+	    --overlay $(IMAGE)/overlay-guest --kernel-version $(KERNEL_VERSION) --modules guest
+
+# Our programs lie in /usr/local, the guests' kernel, initrd and root in /var/lib/bulkhead/guest.
+$(IMAGES)/dom0.ext4: $(IMAGES)/dom0-base.stamp $(IMAGES)/guest.ext4 $(IMAGES)/initrd-$(KERNEL_VERSION).cpio \
+    $(IMAGE)/disk $(IMAGE)/modules.list $(call overlay_files,dom0) $(IMAGE_PROGRAMS)
+	$(IMAGE)/disk --base $(IMAGES)/dom0-base --label dom0 --free 512 --output $@ --overlay $(IMAGE)/overlay-common \
+	    --overlay $(IMAGE)/overlay-dom0 --kernel-version $(KERNEL_VERSION) --modules dom0 \
+	    $(foreach program,$(filter $(BUILD)/bin/%,$(IMAGE_PROGRAMS)),--file $(program):usr/local/bin/$(notdir $(program))) \
+	    $(foreach library,$(wildcard $(BUILD)/lib/*.so*),--file $(library):usr/lib/$(notdir $(library))) \
+	    --file /bin/busybox:usr/bin/busybox \
+	    --file $(KERNEL):var/lib/bulkhead/guest/vmlinuz \
+	    --file $(IMAGES)/initrd-$(KERNEL_VERSION).cpio:var/lib/bulkhead/guest/initrd.img \
+	    --file $(IMAGES)/guest.ext4:var/lib/bulkhead/guest/root.img
+
+.PHONY: image
+image: $(IMAGES)/dom0.ext4

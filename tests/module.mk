@@ -1,0 +1,64 @@
+# Running and testing: `make run`, `make test` and their parts.
+include dom0-tools/image/image.mk
+
+# What `make run` boots: the hypervisor (bulkhead, xen, none, or an ELF), processors, memory, more for its command line.
+HYPERVISOR ?= bulkhead
+RUN_SMP    ?= 2
+RUN_MEM    ?= 2G
+RUN_ARGS   ?=
+CMD        ?=
+JOBS       ?= $(shell nproc)
+
+GUEST_CASES   := $(notdir $(patsubst %/main.c,%,$(wildcard tests/guest/cases/*/main.c)))
+GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
+INTEGRATION    = $(SYSTEM_TESTS) $(wildcard tests/integration/*/run) $(wildcard tests/compat/*/run)
+LINTS         := tests/lint-format
+
+HOST_SPECS    = $(addprefix lint:,$(LINTS)) $(addprefix host:,$(HOST_TESTS)) $(addprefix fuzz:,$(FUZZ_TARGETS))
+GUEST_SPECS   = $(addprefix guest:,$(GUEST_KERNELS))
+SYSTEM_SPECS  = $(addprefix system:,$(INTEGRATION))
+RUN_TESTS     = tests/runner --jobs $(JOBS) --fuzz-seconds $(FUZZ_SECONDS)
+
+.PHONY: run test check check-guest check-system guest-kernels test-parts
+
+# The first step may install the packages that the next ones are chosen by, so these are two runs of make.
+run: packages
+	@$(MAKE) --no-print-directory -j$(JOBS) hypervisor image >$(BUILD)/run-build.log 2>&1 || \
+	    { cat $(BUILD)/run-build.log; exit 1; }
+	@tests/run-dom0 --hypervisor $(HYPERVISOR) --smp $(RUN_SMP) --mem $(RUN_MEM) $(RUN_ARGS) -- $(if $(CMD),'$(subst ','\'',$(CMD))')
+
+test: packages
+	@$(MAKE) --no-print-directory -j$(JOBS) test-parts
+	@$(MAKE) --no-print-directory run-tests
+
+test-parts: all image guest-kernels $(HOST_TESTS) $(FUZZ_TARGETS)
+run-tests:
+	@$(RUN_TESTS) $(HOST_SPECS) $(GUEST_SPECS) $(SYSTEM_SPECS)
+
+check: $(HOST_TESTS) $(FUZZ_TARGETS)
+	@$(RUN_TESTS) $(HOST_SPECS)
+
+check-guest: hypervisor guest-kernels
+	@$(RUN_TESTS) --verbose $(GUEST_SPECS)
+
+check-system: all image
+	@$(RUN_TESTS) $(SYSTEM_SPECS)
+
+# The tiny PV kernels, built against the ABI headers of libxen-dev: a judge that is not ours.
+GUEST_CFLAGS  := -std=gnu11 -O2 -g -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+                 -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
+                 $(filter-out -Wundef -Wvla,$(WARNINGS)) -D__XEN_INTERFACE_VERSION__=0x00041100 -Itests/guest/lib
+GUEST_LIB_SRC := $(wildcard tests/guest/lib/*.c tests/guest/lib/*.S)
+GUEST_LIB_OBJ := $(patsubst %,$(BUILD)/obj/%.o,$(basename $(GUEST_LIB_SRC)))
+guest-kernels: $(GUEST_KERNELS)
+$(BUILD)/obj/tests/guest/%.o: tests/guest/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/tests/guest/%.o: tests/guest/%.S
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/guest/%.elf: $(BUILD)/obj/tests/guest/cases/%/main.o $(GUEST_LIB_OBJ) tests/guest/lib/kernel.lds
+	@mkdir -p $(@D)
+	ld -m elf_x86_64 -static -z noexecstack -z max-page-size=4096 -T tests/guest/lib/kernel.lds -o $@ $(filter %.o,$^)
+-include $(patsubst %.o,%.d,$(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES)))
+.SECONDARY: $(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES))
