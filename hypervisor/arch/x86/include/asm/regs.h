@@ -33,8 +33,9 @@ _Static_assert(sizeof(struct cpu_regs) == 25 * 8, "as the ABI's cpu_user_regs");
 
 /*
  * The block of STACK_SIZE bytes, aligned to it, that each CPU owns:
- *   page 0: IST stacks' guard and the CPU's syscall entry stubs; pages 1..3: IST stacks for #MC, NMI, #DF (one page each);
- *   page 4: guard; pages 5..7: the stack, with struct cpu_info at its very top.
+ *   pages 0..3: IST stacks for #DB, #MC, NMI, #DF (one page each); page 4: guard, not mapped;
+ *   pages 5..7: the stack, with struct cpu_info at its very top. Blocks lie apart, so that the space before each is
+ *   not mapped either.
  * The hypervisor finds its CPU's data from the stack pointer alone: GS and FS always belong to the guest.
  */
 #define STACK_ORDER 3
@@ -49,8 +50,10 @@ struct cpu_info {
     uint32_t work;         /* pending work bits (bh/work.h); set by this CPU with interrupts off, or atomically */
     struct vcpu *current;
     struct percpu *percpu;
-    uint64_t scratch[2];
+    uint64_t scratch[3];
 };
+/* The CPU aligns rsp to 16 before it pushes a frame: the end of the hardware's part must be so aligned already. */
+_Static_assert((sizeof(struct cpu_info) - offsetof(struct cpu_regs, es)) % 16 == 0, "place of the hardware frame");
 
 static inline struct cpu_info *cpu_info(void)
 {

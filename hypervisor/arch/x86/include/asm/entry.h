@@ -1,0 +1,96 @@
+/*
+ * Assembly macros for entry and exit. The frame is struct cpu_regs; offsets come from asm/offsets.h (generated).
+ */
+#ifndef ASM_ENTRY_H
+#define ASM_ENTRY_H
+
+#include <asm/offsets.h>
+
+#ifdef __ASSEMBLER__
+
+.macro FUNC name
+    .globl \name
+    .hidden \name
+    .type \name, @function
+    .balign 16
+\name:
+.endm
+
+.macro END_FUNC name
+    .size \name, . - \name
+.endm
+
+/* A fault of the instruction at `from` continues at `to`. */
+.macro EXTABLE from, to
+    .pushsection .extable, "a"
+    .balign 8
+    .quad \from, \to
+    .popsection
+.endm
+
+/* Pushes the general registers below an error code and vector that are on the stack already. */
+.macro SAVE_REGS
+    push %rdi
+    push %rsi
+    push %rdx
+    push %rcx
+    push %rax
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+.endm
+
+/* Undoes SAVE_REGS; error code and vector stay. */
+.macro RESTORE_REGS
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rax
+    pop %rcx
+    pop %rdx
+    pop %rsi
+    pop %rdi
+.endm
+
+/* reg = &cpu_info()->guest, from any rsp within the CPU's stack block. */
+.macro GET_CPU_INFO reg
+    mov $~(STACK_BLOCK_SIZE - 1), \reg
+    and %rsp, \reg
+    add $(STACK_BLOCK_SIZE - CPU_INFO_SIZE), \reg
+.endm
+
+/*
+ * A place of three bytes that boot patches to STAC or CLAC when the CPU has SMAP (cpu.c); a NOP until then.
+ */
+.macro SMAP_PATCH insn
+661:
+    .byte 0x0f, 0x1f, 0x00
+    .pushsection .smap_patch, "a"
+    .balign 8
+    .quad 661b
+    .quad \insn
+    .popsection
+.endm
+.macro ASM_CLAC
+    SMAP_PATCH 0xca
+.endm
+.macro ASM_STAC
+    SMAP_PATCH 0xcb
+.endm
+
+#endif
+#endif

@@ -1,0 +1,101 @@
+/*
+ * Page-table entries and the hypervisor's own mappings.
+ *
+ * One master L4 (hv_l4) holds slots HV_FIRST_SLOT to HV_LAST_SLOT; each is filled at boot and never changes, so every
+ * guest L4 takes a copy (paging_init_l4) and sees later additions below. Hypervisor mappings are global; guests' are
+ * not. Mappings are made at boot or under iomap's lock; nothing is unmapped but on a CPU's way down.
+ */
+#ifndef ASM_PAGING_H
+#define ASM_PAGING_H
+
+#include <bh/types.h>
+#include <asm/layout.h>
+
+#define PTE_PRESENT  (1UL << 0)
+#define PTE_WRITE    (1UL << 1)
+#define PTE_USER     (1UL << 2)
+#define PTE_PWT      (1UL << 3)
+#define PTE_PCD      (1UL << 4)
+#define PTE_ACCESSED (1UL << 5)
+#define PTE_DIRTY    (1UL << 6)
+#define PTE_PSE      (1UL << 7)
+#define PTE_PAT      (1UL << 7) /* in an L1 entry */
+#define PTE_GLOBAL   (1UL << 8)
+#define PTE_NX       (1UL << 63)
+#define PTE_ADDR     0x000ffffffffff000UL
+
+#define PT_ENTRIES 512
+#define L1_SIZE    (1UL << 12)
+#define L2_SIZE    (1UL << 21)
+#define L3_SIZE    (1UL << 30)
+#define L4_SIZE    (1UL << 39)
+
+static inline unsigned int l1_index(uint64_t va)
+{
+    return va >> 12 & 511;
+}
+static inline unsigned int l2_index(uint64_t va)
+{
+    return va >> 21 & 511;
+}
+static inline unsigned int l3_index(uint64_t va)
+{
+    return va >> 30 & 511;
+}
+static inline unsigned int l4_index(uint64_t va)
+{
+    return va >> 39 & 511;
+}
+
+/* Any machine address that is RAM (or below 4 GiB during boot) through the direct map. */
+static inline void *pa_to_va(paddr_t pa)
+{
+    return (void *)(DIRECTMAP_START + pa);
+}
+
+static inline void *mfn_to_va(mfn_t mfn)
+{
+    return pa_to_va(mfn_to_paddr(mfn));
+}
+
+static inline paddr_t va_to_pa(const void *direct)
+{
+    return (uint64_t)direct - DIRECTMAP_START;
+}
+
+/* Writable view of the machine-to-physical table; guests and M2P_START have it read-only. */
+extern uint64_t *m2p_table;
+
+extern uint64_t *hv_l4;    /* direct-map address */
+extern paddr_t hv_cr3;
+
+struct boot_info;
+/* Builds and loads the final page tables. Returns NULL or a sentence that says what is wrong. */
+const char *must_check paging_init(const struct boot_info *bi);
+/* Takes memory before the allocator runs: zeroed when asked, aligned to `align`; panics when there is none. */
+paddr_t boot_alloc(uint64_t bytes, uint64_t align, bool zero);
+/* Frees nothing: the ranges of RAM that boot_alloc has left, in order; false: no more. */
+bool boot_free_range(unsigned int i, paddr_t *start, paddr_t *end);
+
+/* Copies the hypervisor's slots into a guest's top-level table (slot PERDOMAIN_SLOT is left to the caller). */
+void paging_init_l4(uint64_t *l4);
+/* Maps device memory uncached (or write-combining), read-write, NX. Any alignment. NULL: no page tables or space. */
+void *must_check iomap(paddr_t pa, uint64_t size);
+void *must_check iomap_wc(paddr_t pa, uint64_t size);
+/* Maps the pages of a CPU's stack block (guards stay out) and returns its top. */
+struct cpu_info *must_check paging_map_stack(unsigned int cpu);
+/* Identity-maps one page of low memory, executable, for the trampoline; and takes it away. */
+void paging_map_trampoline(paddr_t pa);
+void paging_unmap_trampoline(paddr_t pa);
+/* Whether a machine address is device memory that guests may map (not RAM of the frame table, not ours). */
+bool paging_is_mmio(mfn_t mfn);
+/* Prints the walk of `va` in the tables that CR3 holds. */
+void paging_dump_walk(uint64_t va);
+
+/* This CPU's TLB: everything; everything but global entries. */
+void tlb_flush_all_local(void);
+void tlb_flush_local(void);
+/* One page on all CPUs of `mask`; waits. */
+void tlb_flush_page(cpumask_t mask, uint64_t va);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * The machine's data of one CPU. Reached through cpu_info()->percpu or percpu_of(cpu). Allocated once, when the CPU is
+ * brought up; never freed.
+ */
+#ifndef ASM_PERCPU_H
+#define ASM_PERCPU_H
+
+#include <bh/types.h>
+#include <asm/regs.h>
+#include <asm/desc.h>
+
+struct vcpu;
+
+struct percpu {
+    struct tss tss; /* first: the hardware's view */
+    uint32_t cpu, apic_id, acpi_id;
+    struct cpu_info *info;
+    /* Whose registers, FPU state and page tables the CPU holds: the current guest vcpu, or while idle the last one. */
+    struct vcpu *loaded;
+    uint64_t *gdt_page; /* page GDT_HV_PAGE of every GDT loaded on this CPU */
+    mfn_t gdt_mfn;
+    uint64_t cr4; /* what is in CR4 */
+    bool cr0_ts, dr7_active, ldt_loaded;
+    _Atomic uint64_t calls; /* cross calls asked of this CPU: bit per sender */
+    uint64_t timer_deadline;
+    uint64_t tsc_base, ns_base; /* system time = ns_base + (tsc - tsc_base) scaled */
+    uint64_t flushes, ipis, interrupts;
+    _Atomic bool alive;
+};
+
+extern struct percpu *percpu_table[NR_CPUS];
+
+static inline struct percpu *percpu_of(unsigned int cpu)
+{
+    return percpu_table[cpu];
+}
+
+static inline struct percpu *this_percpu(void)
+{
+    return cpu_info()->percpu;
+}
+
+#endif

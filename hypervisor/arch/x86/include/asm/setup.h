@@ -1,0 +1,29 @@
+/*
+ * The order of start-up. boot_main() (arch/x86/boot/boot.c) has paging, descriptors, the early console and boot_info
+ * ready and calls kmain() on the boot CPU's final stack. kmain() calls these in this order.
+ */
+#ifndef ASM_SETUP_H
+#define ASM_SETUP_H
+
+#include <bh/types.h>
+
+struct boot_info;
+struct domain;
+
+/* Gives all free RAM to the allocator (page_alloc_add). Modules and the hypervisor itself stay out. */
+void arch_memory_init(const struct boot_info *bi);
+/* ACPI, interrupt controllers, time. Needs kalloc. arch_now() works from here on. */
+void arch_machine_init(const struct boot_info *bi);
+/* Starts the other CPUs, at most max_cpus (0: all) in total; each runs smp_cpu_ready(cpu), then its idle loop. */
+void arch_smp_init(unsigned int max_cpus);
+/* After the control domain is built: the modules' memory goes to the allocator. */
+void arch_release_modules(const struct boot_info *bi);
+/* Interrupt number space: GSIs first, then MSIs. */
+unsigned int arch_nr_gsis(void);
+unsigned int arch_nr_irqs(void);
+unsigned int arch_nr_cpus(void); /* CPUs brought up */
+
+/* Common code's start (common/kmain.c) and a new CPU's first step there (idle vcpu current already). */
+void noreturn_fn kmain(const struct boot_info *bi);
+
+#endif

@@ -1,0 +1,60 @@
+/* Exceptions: vectors, error-code bits, and who handles what. */
+#ifndef ASM_TRAP_H
+#define ASM_TRAP_H
+
+#include <bh/types.h>
+#include <asm/regs.h>
+
+struct vcpu;
+
+#define TRAP_DE  0
+#define TRAP_DB  1
+#define TRAP_NMI 2
+#define TRAP_BP  3
+#define TRAP_OF  4
+#define TRAP_BR  5
+#define TRAP_UD  6
+#define TRAP_NM  7
+#define TRAP_DF  8
+#define TRAP_TS  10
+#define TRAP_NP  11
+#define TRAP_SS  12
+#define TRAP_GP  13
+#define TRAP_PF  14
+#define TRAP_MF  16
+#define TRAP_AC  17
+#define TRAP_MC  18
+#define TRAP_XM  19
+#define TRAP_CP  21
+
+#define PFEC_PRESENT  (1u << 0)
+#define PFEC_WRITE    (1u << 1)
+#define PFEC_USER     (1u << 2)
+#define PFEC_RESERVED (1u << 3)
+#define PFEC_FETCH    (1u << 4)
+
+static inline bool regs_from_guest(const struct cpu_regs *regs)
+{
+    return regs->cs & 3;
+}
+
+/* From guest mode: everything but #PF, NMI, #MC, #DF (pv/trap.c). */
+void pv_exception(struct cpu_regs *regs);
+/* #PF from guest mode (pv/mm_fault.c). */
+void pv_page_fault(struct cpu_regs *regs, uint64_t cr2);
+/* #PF of the hypervisor at a guest's address, before its fix-up: true: the cause is gone, try again. */
+bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2);
+
+/* Called by the entry code. */
+void trap_hypervisor(struct cpu_regs *regs);
+void trap_nmi(struct cpu_regs *regs);
+void trap_machine_check(struct cpu_regs *regs);
+void trap_debug(struct cpu_regs *regs);
+void trap_guest_debug(struct cpu_regs *regs);
+void noreturn_fn trap_double_fault(struct cpu_regs *regs);
+
+/* Prints registers and the return addresses found on the stack. */
+void regs_dump(const struct cpu_regs *regs);
+void stack_trace(uint64_t rsp);
+
+#endif
