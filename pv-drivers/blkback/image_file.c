@@ -1,0 +1,342 @@
+/*
+ * Raw files and block devices through io_uring.
+ *
+ * Two descriptors of the same file: one with O_DIRECT (where the file system has it) for requests that are
+ * aligned as it wants, one through the page cache for the rest. A flush is fdatasync(), which covers both.
+ *
+ * The lock is what makes killing us safe. Requests in flight outlive the process that submitted them; each
+ * holds a reference to its open file. Locks of the open-file-description kind go away with the last
+ * reference, so a new process that gets the lock knows that no old write can still arrive behind its own. The
+ * bytes locked are those that QEMU's tools lock for images in use, so either side keeps the other out.
+ */
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../common/log.h"
+
+#define RING_ENTRIES    256
+#define LOCK_WAIT_MS    30000
+#define LOCK_POLL_MS    10
+#define QEMU_LOCK_FIRST 100
+#define QEMU_LOCK_BYTES 104 /* 100..103 permissions in use, 200..203 permissions denied to others */
+#define ZERO_BYTES      (1u << 20)
+#define DEFAULT_ALIGN   4096u
+
+struct image_file {
+    struct image image;
+    struct io_uring ring;
+    int direct; /* -1: none */
+    int buffered;
+    unsigned align;
+    bool block_device;
+    unsigned running;
+    void *zeroes; /* ZERO_BYTES */
+};
+
+static struct image_file *file_of(struct image *i)
+{
+    return (struct image_file *)i;
+}
+
+/* Whether a transfer may go to the O_DIRECT descriptor. */
+static bool aligned(const struct image_file *f, const struct image_io *io)
+{
+    if (f->direct < 0 || (io->offset + io->finished) % f->align)
+        return false;
+    for (unsigned i = 0; i < io->niov; i++)
+        if ((uintptr_t)io->iov[i].iov_base % 512 || io->iov[i].iov_len % f->align)
+            return false;
+    return true;
+}
+
+static struct io_uring_sqe *next_sqe(struct image_file *f)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&f->ring);
+    while (!sqe) {
+        io_uring_submit(&f->ring);
+        sqe = io_uring_get_sqe(&f->ring);
+    }
+    return sqe;
+}
+
+static void prepare_zero(struct image_file *f, struct io_uring_sqe *sqe, struct image_io *io)
+{
+    uint64_t left = io->bytes - io->finished;
+    unsigned now = left < ZERO_BYTES ? (unsigned)left : ZERO_BYTES;
+    io_uring_prep_write(sqe, f->buffered, f->zeroes, now, io->offset + io->finished);
+}
+
+static void queue(struct image_file *f, struct image_io *io)
+{
+    struct io_uring_sqe *sqe = next_sqe(f);
+    uint64_t at = io->offset + io->finished;
+    int fd = (io->op == IMAGE_READ || io->op == IMAGE_WRITE) && aligned(f, io) ? f->direct : f->buffered;
+    switch (io->op) {
+    case IMAGE_READ:
+        io_uring_prep_readv(sqe, fd, io->iov, io->niov, at);
+        break;
+    case IMAGE_WRITE:
+        io_uring_prep_writev(sqe, fd, io->iov, io->niov, at);
+        break;
+    case IMAGE_FLUSH:
+        io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+        break;
+    case IMAGE_DISCARD:
+        io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+                                (off_t)io->bytes);
+        break;
+    case IMAGE_ZERO:
+        prepare_zero(f, sqe, io);
+        break;
+    }
+    io_uring_sqe_set_data(sqe, io);
+    f->running++;
+}
+
+static void submit(struct image *i, struct image_io *io)
+{
+    io->finished = 0;
+    queue(file_of(i), io);
+}
+
+static void kick(struct image *i)
+{
+    io_uring_submit(&file_of(i)->ring);
+}
+
+/* Drops the first bytes of the transfer, which are done. */
+static void advance(struct image_io *io, size_t bytes)
+{
+    io->finished += bytes;
+    while (io->niov && bytes >= io->iov->iov_len) {
+        bytes -= io->iov->iov_len;
+        io->iov++;
+        io->niov--;
+    }
+    if (io->niov) {
+        io->iov->iov_base = (char *)io->iov->iov_base + bytes;
+        io->iov->iov_len -= bytes;
+    }
+}
+
+/* Ends the request, or queues what is left of a transfer that came in parts. */
+static void complete(struct image_file *f, struct image_io *io, int result)
+{
+    f->running--;
+    if (result == -EINTR || result == -EAGAIN) {
+        queue(f, io);
+        return;
+    }
+    bool transfer = io->op == IMAGE_READ || io->op == IMAGE_WRITE || io->op == IMAGE_ZERO;
+    if (result < 0 || !transfer) {
+        io->done(io, result < 0 ? result : 0);
+        return;
+    }
+    if (result == 0) {
+        io->done(io, -EIO); /* the file is shorter than it was */
+        return;
+    }
+    if (io->op == IMAGE_ZERO)
+        io->finished += (unsigned)result;
+    else
+        advance(io, (size_t)result);
+    if (io->finished >= io->bytes)
+        io->done(io, 0);
+    else
+        queue(f, io);
+}
+
+static int reap(struct image *i)
+{
+    struct image_file *f = file_of(i);
+    struct io_uring_cqe *cqe;
+    while (io_uring_peek_cqe(&f->ring, &cqe) == 0) {
+        struct image_io *io = io_uring_cqe_get_data(cqe);
+        int result = cqe->res;
+        io_uring_cqe_seen(&f->ring, cqe);
+        complete(f, io, result);
+    }
+    if (io_uring_sq_ready(&f->ring))
+        io_uring_submit(&f->ring);
+    return 0;
+}
+
+static int poll_fd(const struct image *i, short *events)
+{
+    *events = POLLIN;
+    return ((const struct image_file *)i)->ring.ring_fd;
+}
+
+static int find_size(struct image_file *f)
+{
+    struct stat st;
+    if (fstat(f->buffered, &st))
+        return -errno;
+    f->block_device = S_ISBLK(st.st_mode);
+    if (!f->block_device) {
+        f->image.bytes = (uint64_t)st.st_size;
+        return 0;
+    }
+    uint64_t bytes;
+    if (ioctl(f->buffered, BLKGETSIZE64, &bytes))
+        return -errno;
+    f->image.bytes = bytes;
+    return 0;
+}
+
+static int resize(struct image *i)
+{
+    return find_size(file_of(i));
+}
+
+static void finish(struct image *i)
+{
+}
+
+static const struct image_ops file_ops = {
+    .submit = submit, .kick = kick, .reap = reap, .fd = poll_fd, .resize = resize, .finish = finish};
+
+/* What O_DIRECT asks for, and the sector size that writes should keep to. */
+static void find_alignment(struct image_file *f)
+{
+    int logical = 0;
+    unsigned physical = 0;
+    f->align = DEFAULT_ALIGN;
+    f->image.physical_sector = 512;
+    if (f->block_device) {
+        if (ioctl(f->buffered, BLKSSZGET, &logical) == 0 && logical >= 512)
+            f->align = (unsigned)logical;
+        if (ioctl(f->buffered, BLKPBSZGET, &physical) == 0 && physical >= 512)
+            f->image.physical_sector = physical;
+        return;
+    }
+    struct statx sx;
+    if (statx(f->buffered, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) == 0 && (sx.stx_mask & STATX_DIOALIGN) &&
+        sx.stx_dio_offset_align)
+        f->align = sx.stx_dio_offset_align;
+}
+
+static int lock_range(int fd, off_t start, off_t length, bool exclusive)
+{
+    struct flock lock = {
+        .l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    return fcntl(fd, F_OFD_SETLK, &lock) ? -errno : 0;
+}
+
+/* An image that is written is ours alone; one that is only read may be shared with other readers. */
+static int lock_image(int fd, bool exclusive, char *why, size_t why_bytes, const char *path)
+{
+    int rc = -EAGAIN;
+    for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
+        rc = lock_range(fd, QEMU_LOCK_FIRST, QEMU_LOCK_BYTES, exclusive);
+        if (rc != -EAGAIN && rc != -EACCES)
+            break;
+        struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    if (rc)
+        snprintf(why, why_bytes,
+                 "%s is in use by someone else (its lock was not free within %d s); shut the other user down",
+                 path, LOCK_WAIT_MS / 1000);
+    return rc;
+}
+
+/*
+ * The O_DIRECT descriptor is a second open file, and exclusive locks of two open files keep each other out.
+ * So the main lock stands on the page-cache descriptor, and a byte of its own marks requests in flight on the
+ * direct one.
+ */
+#define DIRECT_LOCK_BYTE 300
+
+static int open_descriptors(struct image_file *f, const struct image_config *c, char *why, size_t why_bytes)
+{
+    int mode = (c->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
+    f->buffered = open(c->path, mode);
+    if (f->buffered < 0) {
+        snprintf(why, why_bytes, "cannot open image %s: %s", c->path, strerror(errno));
+        return -errno;
+    }
+    int rc = lock_image(f->buffered, !c->read_only, why, why_bytes, c->path);
+    if (rc || !c->direct)
+        return rc;
+    f->direct = open(c->path, mode | O_DIRECT);
+    if (f->direct < 0)
+        return 0;
+    for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
+        rc = lock_range(f->direct, DIRECT_LOCK_BYTE, 1, !c->read_only);
+        if (rc != -EAGAIN && rc != -EACCES)
+            break;
+        struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    if (rc)
+        snprintf(why, why_bytes, "requests of an earlier process on %s did not end within %d s", c->path,
+                 LOCK_WAIT_MS / 1000);
+    return rc;
+}
+
+static int check_kind(struct image_file *f, const struct image_config *c, char *why, size_t why_bytes)
+{
+    struct stat st;
+    if (fstat(f->buffered, &st) || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+        snprintf(why, why_bytes, "image %s is neither a regular file nor a block device", c->path);
+        return -EINVAL;
+    }
+    int rc = find_size(f);
+    if (rc == 0 && f->image.bytes < 512) {
+        snprintf(why, why_bytes, "image %s has %llu bytes, less than one sector", c->path,
+                 (unsigned long long)f->image.bytes);
+        return -EINVAL;
+    }
+    return rc;
+}
+
+static void dispose(struct image_file *f)
+{
+    if (f->buffered >= 0)
+        close(f->buffered);
+    if (f->direct >= 0)
+        close(f->direct);
+    free(f->zeroes);
+    free(f);
+}
+
+int image_file_open(const struct image_config *c, struct image **out, char *why, size_t why_bytes)
+{
+    struct image_file *f = calloc(1, sizeof(*f));
+    if (!f)
+        return -ENOMEM;
+    f->image.ops = &file_ops;
+    f->buffered = f->direct = -1;
+    f->zeroes = calloc(1, ZERO_BYTES);
+    int rc = f->zeroes ? open_descriptors(f, c, why, why_bytes) : -ENOMEM;
+    if (rc == 0)
+        rc = check_kind(f, c, why, why_bytes);
+    if (rc == 0) {
+        rc = io_uring_queue_init(RING_ENTRIES, &f->ring, 0);
+        if (rc)
+            snprintf(why, why_bytes, "setting up io_uring: %s", strerror(-rc));
+    }
+    if (rc) {
+        dispose(f);
+        return rc;
+    }
+    find_alignment(f);
+    f->image.discard_granularity =
+        c->block_discard && !c->read_only ? (f->block_device ? f->align : 4096) : 0;
+    *out = &f->image;
+    return 0;
+}
