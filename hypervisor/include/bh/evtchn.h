@@ -44,7 +44,7 @@ struct evtchn {
     _Atomic uint8_t state; /* enum evtchn_state */
     uint8_t priority;      /* FIFO: queue for the next event */
     uint8_t last_priority; /* FIFO: queue that the port was last linked in, with last_vcpu */
-    uint8_t spare;
+    bool fifo_waiting;     /* FIFO: pending, but the guest gave no page for its word yet */
     _Atomic uint16_t vcpu; /* who is notified */
     uint16_t last_vcpu;
     uint32_t port;

@@ -1,0 +1,467 @@
+/*
+ * Event channels: the state machine of ports. The model, states and locks stand in
+ * bh/evtchn.h.
+ *
+ * Ports are found through buckets of 128, made when the first port of one is needed, and kept until the
+ * domain goes. A bit per port tells the free ones; the lowest free port is handed out.
+ *
+ * Opening a port writes the binding first and the state last (release); a reader looks at the state first
+ * (acquire), so it never sees a half-made binding. Taking a binding away is done under the port's lock, which
+ * every reader of a binding holds.
+ */
+#include "evtchn_internal.h"
+#include <bh/arch.h>
+#include <bh/errno.h>
+#include <bh/guest.h>
+#include <bh/hypercall.h>
+#include <bh/page_alloc.h>
+#include <bh/policy.h>
+#include <bh/printk.h>
+#include <bh/virq.h>
+
+_Static_assert(EVTCHN_NR_VIRQS == NR_VIRQS, "one port per VIRQ");
+_Static_assert(EVTCHN_PER_BUCKET * sizeof(struct evtchn) == PAGE_SIZE, "a bucket is one page");
+
+/* Ports that a reset closes, and busy ports that an allocation skips, before it gives way. */
+#define CLOSE_BATCH 64
+#define BUSY_LIMIT  1024
+
+/* --- Delivery --- */
+
+void evtchn_notify_vcpu(struct vcpu *v)
+{
+    if (__atomic_exchange_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST) != 0)
+        return;
+    if (READ_ONCE(v->state) == VCPU_BLOCKED)
+        vcpu_wake(v);
+    else
+        arch_vcpu_kick(v);
+}
+
+static void wake_pollers(struct domain *d, uint32_t port)
+{
+    struct vcpu *v;
+
+    for_each_vcpu (d, v) {
+        uint32_t polled = READ_ONCE(v->poll_port);
+
+        if (READ_ONCE(v->polling) && (polled == 0 || polled == port))
+            vcpu_wake(v);
+    }
+}
+
+/* The port's lock, or its peer's, is held. */
+void evtchn_deliver(struct domain *d, struct evtchn *chn)
+{
+    struct vcpu *v = d->vcpu[atomic_load_explicit(&chn->vcpu, memory_order_relaxed)];
+
+    if (d->evtchn.fifo != NULL)
+        evtchn_fifo_set_pending(v, chn);
+    else
+        evtchn_2l_set_pending(v, chn);
+    if (unlikely(atomic_load_explicit(&d->evtchn.pollers, memory_order_seq_cst) != 0))
+        wake_pollers(d, chn->port);
+}
+
+int evtchn_send(struct vcpu *v, struct domain *d, uint32_t port)
+{
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+    int rc = 0;
+
+    if (unlikely(chn == NULL))
+        return fail(v, -EINVAL, "event channels: send: domain has no port {0} (ports: {1})", port,
+                    d->evtchn.nr_ports);
+    if (evtchn_state_of(chn) == EVTCHN_UNBOUND)
+        return 0;
+    spin_lock(&chn->lock);
+    switch (evtchn_state_of(chn)) {
+    case EVTCHN_INTERDOMAIN:
+        evtchn_deliver(chn->u.interdomain.remote,
+                       evtchn_lookup(&chn->u.interdomain.remote->evtchn, chn->u.interdomain.port));
+        break;
+    case EVTCHN_IPI:
+        evtchn_deliver(d, chn);
+        break;
+    case EVTCHN_UNBOUND:
+        break;
+    default:
+        rc = -EINVAL;
+    }
+    spin_unlock(&chn->lock);
+    return likely(rc == 0)
+               ? 0
+               : fail(v, rc, "event channels: send: port {0} is in state {1}, neither interdomain nor IPI",
+                      port, chn->state);
+}
+
+/* Delivers through a port of d if it is (still) bound as `state` to what the caller thinks. */
+static bool deliver_bound(struct domain *d, uint32_t port, enum evtchn_state state, uint32_t virq)
+{
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+    bool bound;
+
+    if (chn == NULL)
+        return false;
+    spin_lock(&chn->lock);
+    bound = evtchn_state_of(chn) == state && (state != EVTCHN_VIRQ || chn->u.virq == virq);
+    if (likely(bound))
+        evtchn_deliver(d, chn);
+    spin_unlock(&chn->lock);
+    return bound;
+}
+
+void evtchn_send_virq(struct vcpu *v, uint32_t virq)
+{
+    uint32_t port = atomic_load_explicit(&v->evtchn.virq_port[virq], memory_order_acquire);
+
+    if (port != 0)
+        deliver_bound(v->domain, port, EVTCHN_VIRQ, virq);
+}
+
+bool evtchn_pirq_pending(struct domain *d, uint32_t port)
+{
+    return deliver_bound(d, port, EVTCHN_PIRQ, 0);
+}
+
+int evtchn_unmask(struct vcpu *v, uint32_t port)
+{
+    struct domain *d = v->domain;
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+    struct vcpu *to;
+
+    if (unlikely(chn == NULL))
+        return fail(v, -EINVAL, "event channels: unmask: domain has no port {0} (ports: {1})", port,
+                    d->evtchn.nr_ports);
+    spin_lock(&chn->lock);
+    if (unlikely(evtchn_state_of(chn) <= EVTCHN_RESERVED)) {
+        spin_unlock(&chn->lock);
+        return fail(v, -EINVAL, "event channels: unmask: port {0} is closed", port, 0);
+    }
+    to = d->vcpu[chn->vcpu];
+    if (d->evtchn.fifo != NULL)
+        evtchn_fifo_unmask(to, chn);
+    else
+        evtchn_2l_unmask(to, chn);
+    spin_unlock(&chn->lock);
+    return 0;
+}
+
+bool evtchn_port_valid(const struct domain *d, uint32_t port)
+{
+    const struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+
+    return chn != NULL && evtchn_state_of(chn) > EVTCHN_RESERVED;
+}
+
+bool evtchn_port_pending(struct domain *d, uint32_t port)
+{
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+    bool pending;
+
+    if (chn == NULL)
+        return false;
+    spin_lock(&chn->lock);
+    pending = evtchn_state_of(chn) > EVTCHN_RESERVED && evtchn_is_pending(d, chn);
+    spin_unlock(&chn->lock);
+    return pending;
+}
+
+void evtchn_poll_begin(struct vcpu *v, uint32_t port)
+{
+    WRITE_ONCE(v->poll_port, port);
+    WRITE_ONCE(v->polling, true);
+    atomic_fetch_add(&v->domain->evtchn.pollers, 1);
+}
+
+void evtchn_poll_end(struct vcpu *v)
+{
+    WRITE_ONCE(v->polling, false);
+    atomic_fetch_sub(&v->domain->evtchn.pollers, 1);
+}
+
+/* --- Allocation --- */
+
+static int add_bucket(struct evtchn_domain *e)
+{
+    struct evtchn *bucket = kalloc(PAGE_SIZE);
+
+    if (bucket == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < EVTCHN_PER_BUCKET; i++)
+        bucket[i].port = e->nr_ports + i;
+    e->bucket[e->nr_ports / EVTCHN_PER_BUCKET] = bucket;
+    __atomic_store_n(&e->nr_ports, e->nr_ports + EVTCHN_PER_BUCKET, __ATOMIC_RELEASE);
+    return 0;
+}
+
+/* The lowest free port below the ABI's and the domain's limit, not marked used yet; the lock is held. */
+static uint32_t find_free(struct domain *d)
+{
+    struct evtchn_domain *e = &d->evtchn;
+    uint32_t limit = evtchn_abi_limit(e), words = DIV_ROUND_UP(limit, 64), busy = 0;
+    uint32_t word = e->first_free_word;
+
+    while (word < words && e->used[word] == ~0UL)
+        word++;
+    e->first_free_word = word;
+    for (; word < words; word++) {
+        uint64_t candidates = ~e->used[word];
+
+        for (; candidates != 0; candidates &= candidates - 1) {
+            uint32_t port = word * 64 + (uint32_t)__builtin_ctzl(candidates);
+
+            if (port >= limit || busy++ == BUSY_LIMIT)
+                return limit;
+            if (e->fifo == NULL || !evtchn_fifo_is_busy(d, port))
+                return port;
+        }
+    }
+    return limit;
+}
+
+/*
+ * Takes a free port; the lock is held. The caller writes the binding and opens it. On failure of a later step
+ * evtchn_give_back() undoes it.
+ */
+int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
+{
+    struct evtchn_domain *e = &d->evtchn;
+    uint32_t port;
+
+    if (unlikely(e->dying))
+        return fail(v, -ESRCH, "event channels: domain {0} is being destroyed", d->id, 0);
+    port = find_free(d);
+    if (unlikely(port >= evtchn_abi_limit(e)))
+        return fail(v, -ENOSPC,
+                    "event channels: domain {0}: all its {1} ports are in use (max_event_channels)", d->id,
+                    evtchn_abi_limit(e));
+    while (unlikely(port >= e->nr_ports))
+        if (add_bucket(e) != 0)
+            return fail(v, -ENOMEM, "event channels: no memory for port {1} of domain {0}", d->id, port);
+    e->used[port / 64] |= 1UL << (port % 64);
+    e->nr_used++;
+    *out = evtchn_lookup(e, port);
+    (*out)->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
+    atomic_store_explicit(&(*out)->vcpu, 0, memory_order_relaxed);
+    return 0;
+}
+
+void evtchn_give_back(struct domain *d, uint32_t port)
+{
+    struct evtchn_domain *e = &d->evtchn;
+
+    e->used[port / 64] &= ~(1UL << (port % 64));
+    e->nr_used--;
+    if (port / 64 < e->first_free_word)
+        e->first_free_word = port / 64;
+}
+
+int evtchn_alloc_unbound(struct vcpu *v, struct domain *d, domid_t remote, uint32_t *port)
+{
+    struct evtchn *chn;
+    int rc;
+
+    spin_lock(&d->evtchn.lock);
+    rc = evtchn_take_port(v, d, &chn);
+    if (likely(rc == 0)) {
+        chn->u.unbound.remote = remote;
+        evtchn_open_port(chn, EVTCHN_UNBOUND);
+        *port = chn->port;
+    }
+    spin_unlock(&d->evtchn.lock);
+    return rc;
+}
+
+/* --- Closing --- */
+
+static void clear_pending(struct domain *d, struct evtchn *chn)
+{
+    if (d->evtchn.fifo != NULL)
+        evtchn_fifo_clear_pending(d, chn);
+    else
+        evtchn_2l_clear_pending(d, chn->port);
+}
+
+/* Both ports' domains are locked. The peer is left offered to us again. */
+static void unbind_peers(struct domain *d, struct evtchn *chn)
+{
+    struct domain *rd = chn->u.interdomain.remote;
+    struct evtchn *peer = evtchn_lookup(&rd->evtchn, chn->u.interdomain.port);
+    struct evtchn *first = chn < peer ? chn : peer;
+    struct evtchn *second = chn < peer ? peer : chn;
+
+    spin_lock(&first->lock);
+    if (first != second)
+        spin_lock(&second->lock);
+    evtchn_open_port(peer, EVTCHN_UNBOUND);
+    peer->u.unbound.remote = d->id;
+    evtchn_open_port(chn, EVTCHN_FREE);
+    clear_pending(d, chn);
+    spin_unlock(&first->lock);
+    if (first != second)
+        spin_unlock(&second->lock);
+}
+
+static void unbind_virq(struct domain *d, struct evtchn *chn)
+{
+    struct vcpu *v = d->vcpu[virq_scope(chn->u.virq) == VIRQ_GLOBAL ? 0 : chn->vcpu];
+
+    atomic_store_explicit(&v->evtchn.virq_port[chn->u.virq], 0, memory_order_relaxed);
+}
+
+/* d (and the peer's domain, for INTERDOMAIN) is locked; the port is in use. */
+static void close_locked(struct domain *d, struct evtchn *chn)
+{
+    switch (evtchn_state_of(chn)) {
+    case EVTCHN_INTERDOMAIN:
+        unbind_peers(d, chn);
+        evtchn_give_back(d, chn->port);
+        return;
+    case EVTCHN_PIRQ:
+        /* Not under the port's lock: this waits for the interrupt's handlers, and those take it. */
+        arch_pirq_unbind(d, chn->u.pirq);
+        break;
+    case EVTCHN_VIRQ:
+        unbind_virq(d, chn);
+        break;
+    default:
+        break;
+    }
+    spin_lock(&chn->lock);
+    evtchn_open_port(chn, EVTCHN_FREE);
+    clear_pending(d, chn);
+    spin_unlock(&chn->lock);
+    evtchn_give_back(d, chn->port);
+}
+
+/*
+ * Locks d, and the domain at the other end of the port if there is one (*peer; NULL: none). The peer may only
+ * be locked in order of addresses; when d has to be let go for that, the port is looked at again.
+ */
+static void lock_for_close(struct domain *d, const struct evtchn *chn, struct domain **peer)
+{
+    spin_lock(&d->evtchn.lock);
+    for (;;) {
+        struct domain *rd = evtchn_state_of(chn) == EVTCHN_INTERDOMAIN ? chn->u.interdomain.remote : NULL;
+
+        *peer = rd;
+        if (rd == NULL || rd == d)
+            return;
+        if (d < rd) {
+            spin_lock(&rd->evtchn.lock);
+            return;
+        }
+        domain_hold(rd);
+        spin_unlock(&d->evtchn.lock);
+        evtchn_lock_two(d, rd);
+        if (evtchn_state_of(chn) == EVTCHN_INTERDOMAIN && chn->u.interdomain.remote == rd) {
+            /* The binding keeps rd now. */
+            domain_put(rd);
+            return;
+        }
+        spin_unlock(&rd->evtchn.lock);
+        domain_put(rd);
+    }
+}
+
+int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
+{
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+    struct domain *peer;
+    bool open;
+
+    if (unlikely(chn == NULL))
+        return fail(v, -EINVAL, "event channels: close: domain has no port {0} (ports: {1})", port,
+                    d->evtchn.nr_ports);
+    lock_for_close(d, chn, &peer);
+    open = evtchn_state_of(chn) > EVTCHN_RESERVED;
+    if (likely(open))
+        close_locked(d, chn);
+    if (peer != NULL && peer != d)
+        spin_unlock(&peer->evtchn.lock);
+    spin_unlock(&d->evtchn.lock);
+    return likely(open) ? 0 : fail(v, -EINVAL, "event channels: close: port {0} is not open", port, 0);
+}
+
+/* Closes ports from reset_next on. -EAGAIN: gave way. */
+static int close_all(struct domain *d)
+{
+    struct evtchn_domain *e = &d->evtchn;
+
+    for (uint32_t done = 0; e->reset_next < e->nr_ports; e->reset_next++) {
+        if (evtchn_port_valid(d, e->reset_next)) {
+            evtchn_close(NULL, d, e->reset_next);
+            done++;
+        }
+        if (done == CLOSE_BATCH) {
+            done = 0;
+            if (hypercall_preempt_check())
+                return -EAGAIN;
+        }
+    }
+    e->reset_next = 0;
+    return 0;
+}
+
+int evtchn_reset(struct domain *d)
+{
+    int rc = close_all(d);
+
+    if (rc != 0)
+        return rc;
+    spin_lock(&d->evtchn.lock);
+    if (d->evtchn.nr_used != 0)
+        rc = -EAGAIN; /* another vcpu opened one meanwhile */
+    else if (d->evtchn.fifo != NULL)
+        evtchn_fifo_destroy(d);
+    spin_unlock(&d->evtchn.lock);
+    return rc;
+}
+
+/* --- Life of a domain's ports --- */
+
+int evtchn_domain_init(struct domain *d, uint32_t max_port)
+{
+    struct evtchn_domain *e = &d->evtchn;
+
+    e->limit = MIN(max_port, EVTCHN_FIFO_NR_CHANNELS - 1u) + 1;
+    e->bucket = kalloc(DIV_ROUND_UP(e->limit, EVTCHN_PER_BUCKET) * sizeof(*e->bucket));
+    e->used = kalloc(DIV_ROUND_UP(e->limit, 64) * sizeof(*e->used));
+    if (e->bucket == NULL || e->used == NULL || add_bucket(e) != 0)
+        return -ENOMEM;
+    e->used[0] = 1;
+    evtchn_open_port(evtchn_lookup(e, 0), EVTCHN_RESERVED);
+    return 0;
+}
+
+int evtchn_domain_release(struct domain *d)
+{
+    int rc;
+
+    spin_lock(&d->evtchn.lock);
+    if (!d->evtchn.dying)
+        d->evtchn.reset_next = 0;
+    d->evtchn.dying = true;
+    spin_unlock(&d->evtchn.lock);
+    rc = close_all(d);
+    if (rc != 0)
+        return rc;
+    spin_lock(&d->evtchn.lock);
+    if (d->evtchn.fifo != NULL)
+        evtchn_fifo_destroy(d);
+    spin_unlock(&d->evtchn.lock);
+    return 0;
+}
+
+void evtchn_domain_destroy(struct domain *d)
+{
+    struct evtchn_domain *e = &d->evtchn;
+
+    for (uint32_t port = 0; port < e->nr_ports; port += EVTCHN_PER_BUCKET)
+        kfree(e->bucket[port / EVTCHN_PER_BUCKET]);
+    e->nr_ports = 0;
+    kfree(e->bucket);
+    kfree(e->used);
+    e->bucket = NULL;
+    e->used = NULL;
+}
