@@ -47,7 +47,7 @@ check-system: all image
 # The tiny PV kernels, built against the ABI headers of libxen-dev: a judge that is not ours.
 GUEST_CFLAGS  := -std=gnu11 -O2 -g -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
                  -fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-                 $(filter-out -Wundef -Wvla,$(WARNINGS)) -D__XEN_INTERFACE_VERSION__=0x00041100 -Itests/guest/lib
+                 $(filter-out -Wundef -Wvla,$(WARNINGS)) -D__XEN_INTERFACE_VERSION__=0x00040e00 -Itests/guest/lib
 GUEST_LIB_SRC := $(wildcard tests/guest/lib/*.c tests/guest/lib/*.S)
 GUEST_LIB_OBJ := $(patsubst %,$(BUILD)/obj/%.o,$(basename $(GUEST_LIB_SRC)))
 guest-kernels: $(GUEST_KERNELS)
@@ -59,6 +59,6 @@ $(BUILD)/obj/tests/guest/%.o: tests/guest/%.S
 	$(CC) $(GUEST_CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/guest/%.elf: $(BUILD)/obj/tests/guest/cases/%/main.o $(GUEST_LIB_OBJ) tests/guest/lib/kernel.lds
 	@mkdir -p $(@D)
-	ld -m elf_x86_64 -static -z noexecstack -z max-page-size=4096 -T tests/guest/lib/kernel.lds -o $@ $(filter %.o,$^)
+	ld -m elf_x86_64 -static -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 -T tests/guest/lib/kernel.lds -o $@ $(filter %.o,$^)
 -include $(patsubst %.o,%.d,$(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES)))
 .SECONDARY: $(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES))
