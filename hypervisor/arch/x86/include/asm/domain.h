@@ -36,9 +36,10 @@ struct pv_vcpu {
     uint64_t nmi_callback;
     uint64_t kernel_ss, kernel_sp;
     mfn_t guest_table, guest_table_user;
+    struct page_info *demoting; /* table whose demotion the next mmu hypercall continues, or NULL; no reference */
     /* Bounce in preparation, consumed on the way out (pv/trap.c). */
     struct {
-        uint64_t eip, cr2;
+        uint64_t eip;
         uint32_t error_code;
         uint16_t cs;
         uint8_t flags; /* PV_TRAP_* */
@@ -53,7 +54,7 @@ struct pv_vcpu {
      * The 32 L1 entries of this vcpu's GDT and LDT window (asm/layout.h): 0..13 the guest's GDT frames, 14 the GDT page
      * of the CPU it runs on (written by the context switch), 16..31 LDT pages.
      */
-    uint64_t *gdt_ptes;
+    uint64_t *perdomain_l1;
     uint64_t ldt_base; /* guest virtual; pages are mapped on demand */
     uint32_t ldt_mapped; /* bit per LDT page that is mapped */
     uint64_t ctrlreg[8]; /* guest's view: cr0 (TS), cr2 (saved), cr4 */
@@ -77,6 +78,7 @@ struct arch_vcpu {
     struct pv_vcpu pv;
     uint64_t time_version;
     int last_cpu; /* whose TLB may hold our entries; -1: none */
+    _Atomic uint32_t loaded_cpu; /* CPU + 1 that holds our state in its registers; 0: none (asm/context.h) */
 };
 
 struct cpuid_leaf {
@@ -87,6 +89,7 @@ struct arch_domain {
     struct page_info *perdomain_l3; /* root of slot PERDOMAIN_SLOT */
     _Atomic uint64_t dirty_cpus;    /* CPUs whose TLB may hold entries of this domain: cpumask */
     struct rangeset *ioport_caps;
+    uint32_t pci_cf8; /* address latch of the PCI configuration ports */
     /* Physical interrupts: pirq number to the machine's interrupt (arch/x86/irq.c). */
     struct pirq **pirq;
     uint32_t nr_pirqs;
@@ -95,9 +98,12 @@ struct arch_domain {
     struct page_info *pirq_eoi_page; /* writable reference */
     bool pirq_auto_unmask;           /* PHYSDEVOP_eoi unmasks the port too */
     uint64_t max_pfn;         /* as the guest said in shared_info, for tools */
-    /* relinquish progress (pv/mm) */
+    /* relinquish progress (pv/mm_domain.c): next page, held by a reference; 0: from the start */
     uint32_t relinquish_stage;
     uint64_t relinquish_next;
+    /* Memory map that XENMEM_memory_map tells the domain (pv/mm_memory.c); d->lock */
+    struct xen_e820entry *memory_map;
+    uint32_t nr_memory_map;
     /* CPUID and MSR policy (pv/cpuid.c) */
     struct cpuid_leaf *cpuid;
     uint32_t nr_cpuid;

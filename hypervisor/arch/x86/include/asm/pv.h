@@ -1,0 +1,89 @@
+/* PV guests: what the parts of arch/x86/pv offer each other and the machine layer. */
+#ifndef ASM_PV_H
+#define ASM_PV_H
+
+#include <bh/types.h>
+#include <asm/regs.h>
+#include <asm/trap.h>
+
+struct domain;
+struct vcpu;
+struct vcpu_guest_context;
+struct boot_info;
+struct xen_cpuid_leaf;
+struct xen_msr_entry;
+
+/* trap.c. Prepare a bounce that the way out to the guest delivers; v is current. */
+void pv_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
+void pv_inject_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2);
+/* Any exception taken in guest mode but #PF, NMI, #MC, #DF. */
+void pv_exception(struct cpu_regs *regs);
+/* The prepared bounce becomes a frame on the guest's kernel stack; called by entry_pv.S only. */
+void pv_deliver_bounce(struct vcpu *v, struct cpu_regs *regs);
+void pv_deliver_event(struct vcpu *v, struct cpu_regs *regs);
+void pv_deliver_syscall(struct vcpu *v, struct cpu_regs *regs);
+void pv_deliver_syscall32(struct vcpu *v, struct cpu_regs *regs);
+void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs);
+/* IRETQ to the guest faulted: its selectors or address were bad. */
+void pv_exit_fault(struct cpu_regs *regs);
+/* Marks an NMI pending for v (VCPUOP_send_nmi, the machine's NMI button). */
+void pv_send_nmi(struct vcpu *v);
+
+/* entry_pv.S */
+void pv_return_to_guest(void) __attribute__((noreturn));
+void pv_syscall_entry(void);
+void pv_syscall32_entry(void);
+void pv_hypercall_page(void *page); /* fills one page with the stubs of the ABI */
+
+/* vcpu.c: address-space mode of the current vcpu: switches between its kernel's and its user's tables and GS
+ * bases. */
+void pv_toggle_mode(struct vcpu *v);
+/*
+ * Register contexts (public/arch-x86_64.h vcpu_guest_context); v is not running. set takes page references
+ * and checks every frame; 0, -EINVAL, -ENOMEM, -EBUSY.
+ */
+int must_check pv_set_context(struct vcpu *caller, struct vcpu *v, const struct vcpu_guest_context *context);
+void pv_get_context(struct vcpu *v, struct vcpu_guest_context *context);
+/* A use of a top-level page table (validates it). 0, -EINVAL, -EBUSY. */
+int must_check pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn);
+/* Drops table, GDT and LDT references. Idempotent. */
+void pv_vcpu_relinquish(struct vcpu *v);
+int must_check pv_vcpu_create(struct vcpu *v); /* -ENOMEM; then pv_vcpu_destroy */
+void pv_vcpu_destroy(struct vcpu *v);
+/* Debug registers of the current vcpu. 0, -EINVAL, -EPERM. */
+long pv_set_debugreg(struct vcpu *v, unsigned int reg, uint64_t value);
+uint64_t pv_get_debugreg(const struct vcpu *v, unsigned int reg);
+
+/* descriptor.c */
+/* A fault inside a vcpu's GDT or LDT window at byte `offset` of the per-domain area: maps the LDT page or
+ * injects. */
+bool pv_descriptor_fault(struct vcpu *v, uint64_t address, uint32_t error_code, struct cpu_regs *regs);
+int must_check pv_set_gdt(struct vcpu *caller, struct vcpu *v, const uint64_t *frames, uint32_t entries);
+void pv_drop_gdt(struct vcpu *v);
+void pv_drop_ldt(struct vcpu *v); /* unmaps pages; caller flushes */
+int must_check pv_set_ldt(struct vcpu *v, uint64_t base, uint32_t entries);
+int must_check pv_perdomain_map(struct vcpu *v); /* makes v's window; -ENOMEM */
+void pv_perdomain_free(struct domain *d);        /* idempotent */
+/* Whether a segment descriptor may stand in a guest's table; may lower it to ring 3 in place. */
+bool pv_descriptor_ok(struct domain *d, uint64_t *descriptor);
+
+/* emulate.c: 0: done, regs advanced; else inject #GP. */
+bool pv_emulate_privileged(struct vcpu *v, struct cpu_regs *regs);
+bool pv_emulate_forced(struct vcpu *v, struct cpu_regs *regs); /* ud2a "xen" cpuid */
+
+/* cpuid.c */
+struct cpuid_regs {
+    uint32_t a, b, c, d;
+};
+void pv_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
+/* What a domain of this kind may see at most; n entries at most; returns how many there are. */
+uint32_t cpuid_policy_export(const struct domain *d, struct xen_cpuid_leaf *leaves, uint32_t n);
+/* Replaces d's policy after checking it is no more than the host's. 0, -EINVAL, -ENOMEM. */
+int must_check cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_cpuid_leaf *leaves,
+                                   uint32_t n);
+void cpuid_policy_init(void);
+
+/* dom0.c: builds the control domain; stops with one clear sentence if it cannot. */
+void dom0_build(const struct boot_info *boot);
+
+#endif

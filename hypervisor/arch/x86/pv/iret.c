@@ -1,0 +1,55 @@
+/*
+ * HYPERVISOR_iret: a PV guest's kernel returns from a frame, to its user mode or to itself.
+ *
+ * The context lies at the guest's rsp (public/arch-x86_64.h, struct iret_context); rcx, r11 and rax were
+ * pushed by the hypercall page. Nothing in it is trusted: cs and ss get privilege level 3, rflags loses what
+ * the guest may not set and IF becomes the event mask. What hardware still refuses faults at our IRETQ and
+ * comes back as a #GP (pv/trap.c).
+ */
+#include <asm/pv.h>
+#include <asm/cr.h>
+#include <asm/guest_access.h>
+#include <bh/domain.h>
+#include <bh/guest.h>
+#include <bh/hypercall.h>
+#include <public/xen.h>
+
+#define FLAG_FIXED      (1UL << 1)
+#define FLAG_VIRTUAL_IF (3UL << 19)
+
+DECLARE_HYPERCALL(do_iret)
+{
+    struct cpu_regs *regs = &cpu_info()->guest;
+    struct pv_vcpu *pv = &v->arch.pv;
+    struct iret_context context;
+
+    if (unlikely(copy_words_from_guest(&context, regs->rsp, sizeof(context) / 8))) {
+        domain_crash(v->domain, "vcpu %u: iret context at %#lx is not readable", v->id,
+                     (unsigned long)regs->rsp);
+        return 0;
+    }
+    if ((context.cs & 3) == 3) {
+        if (unlikely(mfn_eq(pv->guest_table_user, INVALID_MFN))) {
+            domain_crash(v->domain, "vcpu %u: iret to user mode %#lx, but no user page table was set", v->id,
+                         (unsigned long)context.rip);
+            return 0;
+        }
+        if (pv->kernel_mode)
+            pv_toggle_mode(v);
+    }
+    if (unlikely(v->domain->vm_assist & (1U << VMASST_TYPE_architectural_iopl)))
+        pv->iopl = (context.rflags & FLAG_IOPL) >> 12;
+    regs->rip = context.rip;
+    regs->cs = context.cs | 3;
+    regs->rflags = (context.rflags & ~(FLAG_IOPL | FLAG_VM | FLAG_VIRTUAL_IF)) | FLAG_IF | FLAG_FIXED;
+    regs->rsp = context.rsp;
+    regs->ss = context.ss | 3;
+    if (!(context.flags & VGCF_in_syscall)) {
+        regs->vector = 0; /* all registers count: leave by IRETQ */
+        regs->rcx = context.rcx;
+    }
+    regs->r11 = context.r11;
+    pv->nmi_active = 0;
+    WRITE_ONCE(v->info->evtchn_upcall_mask, !(context.rflags & FLAG_IF));
+    return (long)context.rax;
+}
