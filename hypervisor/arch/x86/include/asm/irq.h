@@ -33,6 +33,7 @@ void irq_dispatch(struct cpu_regs *regs);
 void irq_init(unsigned int nr_gsis);
 /* Takes a GSI for the hypervisor itself: fn(arg) runs in interrupt context. Returns 0 or -EBUSY, -EINVAL, -ENOSPC. */
 int must_check irq_request_gsi(unsigned int gsi, void (*fn)(void *arg), void *arg);
+int must_check irq_request_isa(unsigned int isa_irq, void (*fn)(void *arg), void *arg);
 
 /* PHYSDEVOP_setup_gsi: trigger and polarity of an unused GSI. Returns 0, -EINVAL, -EBUSY (in use otherwise). */
 int must_check gsi_setup(struct vcpu *v, unsigned int gsi, bool level, bool active_low);
@@ -60,6 +61,10 @@ int pirq_get_free(struct domain *d, bool gsi);
 /* The machine's irq behind a pirq; -1: not mapped. */
 int pirq_to_irq(struct domain *d, unsigned int pirq);
 bool pirq_is_shared(struct domain *d, unsigned int pirq);
+/* The event channel that the pirq is bound to; 0: none. */
+uint32_t pirq_port(struct domain *d, unsigned int pirq);
+/* physdev.c: gives the page of EOI bits back; the domain is going. Idempotent. */
+void physdev_domain_release(struct domain *d);
 
 /* For domain creation and destruction: the pirq table. Idempotent. */
 int must_check pirq_domain_init(struct domain *d);

@@ -1,0 +1,421 @@
+/*
+ * PHYSDEVOP_*: interrupts, PCI devices and I/O privileges, as the guest that drives the hardware asks for
+ * them. Each handler checks who asks and the ranges, and leaves the work to irq.c, msi.c and pci.c.
+ */
+#include <bh/arch.h>
+#include <bh/domain.h>
+#include <bh/errno.h>
+#include <bh/guest.h>
+#include <bh/hypercall.h>
+#include <bh/page_alloc.h>
+#include <bh/policy.h>
+#include <asm/apic.h>
+#include <asm/irq.h>
+#include <asm/setup.h>
+#include <public/physdev.h>
+
+#define MAX_IO_PORTS  0x10000
+#define MAX_MULTI_MSI 32
+
+static long op_eoi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_eoi *op = arg;
+    struct domain *d = v->domain;
+
+    (void)untrusted_arg;
+    if (op->irq >= d->arch.nr_pirqs)
+        return fail(v, -EINVAL, "physdev: eoi: pirq {0} is beyond the domain's {1}", op->irq,
+                    d->arch.nr_pirqs);
+    if (d->arch.pirq_auto_unmask) {
+        uint32_t port = pirq_port(d, op->irq);
+
+        if (port != 0)
+            evtchn_unmask(v, port);
+    }
+    arch_pirq_eoi(d, op->irq);
+    return 0;
+}
+
+/* Registers the page of EOI bits; once per domain. */
+static long register_eoi_map(struct vcpu *v, const struct physdev_pirq_eoi_gmfn *op, bool auto_unmask)
+{
+    struct domain *d = v->domain;
+    mfn_t mfn = MFN(op->gmfn);
+    long rc = 0;
+
+    if (!mfn_valid(mfn) || !get_page_writable(mfn_to_page(mfn), d))
+        return fail(v, -EINVAL, "physdev: pirq_eoi_gmfn: frame {0} is no writable page of the domain",
+                    op->gmfn, 0);
+    spin_lock(&d->lock);
+    if (d->arch.pirq_eoi_map != NULL || d->state >= DOMAIN_DYING) {
+        rc = fail(v, -EBUSY, "physdev: pirq_eoi_gmfn: the domain has registered a page already", 0, 0);
+    } else {
+        d->arch.pirq_eoi_page = mfn_to_page(mfn);
+        d->arch.pirq_auto_unmask = auto_unmask;
+        d->arch.pirq_eoi_map = arch_map(mfn);
+    }
+    spin_unlock(&d->lock);
+    if (rc != 0)
+        put_page_writable(mfn_to_page(mfn));
+    return rc;
+}
+
+static long op_pirq_eoi_gmfn_v1(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    (void)untrusted_arg;
+    return register_eoi_map(v, arg, true);
+}
+
+static long op_pirq_eoi_gmfn_v2(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    (void)untrusted_arg;
+    return register_eoi_map(v, arg, false);
+}
+
+void physdev_domain_release(struct domain *d)
+{
+    struct page_info *pg;
+
+    spin_lock(&d->lock);
+    pg = d->arch.pirq_eoi_page;
+    d->arch.pirq_eoi_map = NULL;
+    d->arch.pirq_eoi_page = NULL;
+    spin_unlock(&d->lock);
+    if (pg != NULL)
+        put_page_writable(pg);
+}
+
+static long op_irq_status_query(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct physdev_irq_status_query *op = arg;
+    struct domain *d = v->domain;
+
+    (void)untrusted_arg;
+    if (op->irq >= d->arch.nr_pirqs)
+        return fail(v, -EINVAL, "physdev: irq_status_query: pirq {0} is beyond the domain's {1}", op->irq,
+                    d->arch.nr_pirqs);
+    op->flags = (arch_pirq_needs_eoi(d, op->irq) ? XENIRQSTAT_needs_eoi : 0) |
+                (pirq_is_shared(d, op->irq) ? XENIRQSTAT_shared : 0);
+    return 0;
+}
+
+static void msi_from(const struct physdev_map_pirq *op, struct msi_request *r)
+{
+    *r = (struct msi_request){
+        .segment = op->type == MAP_PIRQ_TYPE_MSI ? 0 : (uint16_t)(op->bus >> 16),
+        .bus = (uint8_t)op->bus,
+        .devfn = (uint8_t)op->devfn,
+        .msix = op->table_base != 0,
+        .entry = op->table_base != 0 ? (uint16_t)op->entry_nr : 0,
+        .count = 1,
+        .table_base = op->table_base,
+    };
+}
+
+static long map_gsi(struct vcpu *v, struct domain *d, struct physdev_map_pirq *op)
+{
+    if (op->index < 0 || (unsigned int)op->index >= arch_nr_gsis())
+        return fail(v, -EINVAL, "physdev: map_pirq: GSI {0} is not one of the machine's {1}",
+                    (uint64_t)op->index, arch_nr_gsis());
+    if (!domain_is_control(v->domain) &&
+        !rangeset_contains(v->domain->irq_caps, (uint64_t)op->index, (uint64_t)op->index))
+        return fail(v, -EPERM, "physdev: map_pirq: domain {1} has no right to GSI {0}", (uint64_t)op->index,
+                    v->domain->id);
+    return pirq_map_gsi(v, d, (unsigned int)op->index, &op->pirq);
+}
+
+static long map_msi(struct vcpu *v, struct domain *d, struct physdev_map_pirq *op)
+{
+    struct msi_request r;
+
+    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
+        return fail(v, -EPERM, "physdev: map_pirq: domain {0} has no right to interrupts of devices",
+                    v->domain->id, 0);
+    msi_from(op, &r);
+    if (op->type == MAP_PIRQ_TYPE_MULTI_MSI) {
+        if (op->entry_nr < 1 || op->entry_nr > MAX_MULTI_MSI || r.msix)
+            return fail(v, -EDOM,
+                        "physdev: map_pirq: {0} vectors of a multi-vector MSI (1 to {1}, no MSI-X table)",
+                        (uint64_t)op->entry_nr, MAX_MULTI_MSI);
+        r.count = (uint16_t)op->entry_nr;
+    }
+    return pirq_map_msi(v, d, &r, &op->pirq);
+}
+
+static long op_map_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct physdev_map_pirq *op = arg;
+    struct domain *d;
+    long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
+
+    (void)untrusted_arg;
+    if (rc != 0)
+        return rc;
+    switch (op->type) {
+    case MAP_PIRQ_TYPE_GSI:
+        rc = map_gsi(v, d, op);
+        break;
+    case MAP_PIRQ_TYPE_MSI:
+    case MAP_PIRQ_TYPE_MSI_SEG:
+    case MAP_PIRQ_TYPE_MULTI_MSI:
+        rc = map_msi(v, d, op);
+        break;
+    default:
+        rc = fail(v, -EINVAL, "physdev: map_pirq: there is no type {0}", (uint64_t)op->type, 0);
+    }
+    domain_put(d);
+    return rc;
+}
+
+static long op_unmap_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_unmap_pirq *op = arg;
+    struct domain *d;
+    long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
+
+    (void)untrusted_arg;
+    if (rc != 0)
+        return rc;
+    if (op->pirq < 0 || (uint32_t)op->pirq >= d->arch.nr_pirqs)
+        rc = fail(v, -EINVAL, "physdev: unmap_pirq: pirq {0} is beyond the domain's {1}", (uint64_t)op->pirq,
+                  d->arch.nr_pirqs);
+    else
+        rc = pirq_unmap(v, d, (unsigned int)op->pirq);
+    domain_put(d);
+    return rc;
+}
+
+static long op_get_free_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct physdev_get_free_pirq *op = arg;
+    int pirq;
+
+    (void)untrusted_arg;
+    if (op->type != MAP_PIRQ_TYPE_GSI && op->type != MAP_PIRQ_TYPE_MSI)
+        return fail(v, -EINVAL, "physdev: get_free_pirq: type {0} is neither GSI nor MSI", (uint64_t)op->type,
+                    0);
+    pirq = pirq_get_free(v->domain, op->type == MAP_PIRQ_TYPE_GSI);
+    if (pirq < 0)
+        return fail(v, pirq, "physdev: get_free_pirq: all {0} pirqs of the domain are in use",
+                    v->domain->arch.nr_pirqs, 0);
+    op->pirq = (uint32_t)pirq;
+    return 0;
+}
+
+static long op_setup_gsi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_setup_gsi *op = arg;
+
+    (void)untrusted_arg;
+    if (op->gsi < 0 || (unsigned int)op->gsi >= arch_nr_gsis())
+        return fail(v, -EINVAL, "physdev: setup_gsi: GSI {0} is not one of the machine's {1}",
+                    (uint64_t)op->gsi, arch_nr_gsis());
+    return gsi_setup(v, (unsigned int)op->gsi, op->triggering != 0, op->polarity != 0);
+}
+
+static long op_set_iopl(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_set_iopl *op = arg;
+
+    (void)untrusted_arg;
+    if (op->iopl > 3)
+        return fail(v, -EINVAL, "physdev: set_iopl: level {0} is above 3", op->iopl, 0);
+    v->arch.pv.iopl = (uint8_t)op->iopl;
+    return 0;
+}
+
+static long op_set_iobitmap(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_set_iobitmap *op = arg;
+
+    (void)untrusted_arg;
+    if (op->nr_ports > MAX_IO_PORTS)
+        return fail(v, -EINVAL, "physdev: set_iobitmap: {0} ports are more than {1}", op->nr_ports,
+                    MAX_IO_PORTS);
+    v->arch.pv.iobmp = op->bitmap;
+    v->arch.pv.iobmp_limit = op->nr_ports;
+    return 0;
+}
+
+static long op_apic_read(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct physdev_apic *op = arg;
+
+    (void)untrusted_arg;
+    if (!ioapic_guest_read(op->apic_physbase, op->reg, &op->value))
+        return fail(v, -EINVAL, "physdev: apic_read: no register {1} of an IO-APIC at {0}", op->apic_physbase,
+                    op->reg);
+    return 0;
+}
+
+/* Routing is the hypervisor's: it follows setup_gsi and map_pirq. Writes of kernels that still try change
+ * nothing. */
+static long op_apic_write(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_apic *op = arg;
+    uint32_t value;
+
+    (void)untrusted_arg;
+    if (!ioapic_guest_read(op->apic_physbase, op->reg, &value))
+        return fail(v, -EINVAL, "physdev: apic_write: no register {1} of an IO-APIC at {0}",
+                    op->apic_physbase, op->reg);
+    return 0;
+}
+
+/* Vectors are nobody's business but ours: the guest gets the number that it gave. */
+static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct physdev_irq *op = arg;
+
+    (void)untrusted_arg;
+    if (op->irq >= arch_nr_gsis())
+        return fail(v, -EINVAL, "physdev: alloc_irq_vector: GSI {0} is not one of the machine's {1}", op->irq,
+                    arch_nr_gsis());
+    op->vector = op->irq;
+    return 0;
+}
+
+static long op_free_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    (void)v;
+    (void)arg;
+    (void)untrusted_arg;
+    return 0;
+}
+
+static long op_manage_pci_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_manage_pci *op = arg;
+
+    (void)untrusted_arg;
+    return pci_device_add(v, 0, op->bus, op->devfn);
+}
+
+static long op_manage_pci_remove(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_manage_pci *op = arg;
+
+    (void)untrusted_arg;
+    return pci_device_remove(v, 0, op->bus, op->devfn);
+}
+
+static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_manage_pci_ext *op = arg;
+
+    (void)untrusted_arg;
+    if (op->is_extfn > 1 || op->is_virtfn > 1)
+        return fail(v, -EINVAL, "physdev: manage_pci_add_ext: flags {0} and {1} are not 0 or 1", op->is_extfn,
+                    op->is_virtfn);
+    return pci_device_add(v, 0, op->bus, op->devfn);
+}
+
+static long op_pci_device_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_device_add *op = arg;
+
+    (void)untrusted_arg;
+    return pci_device_add(v, op->seg, op->bus, op->devfn);
+}
+
+static long op_pci_device_remove(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_device *op = arg;
+
+    (void)untrusted_arg;
+    return pci_device_remove(v, op->seg, op->bus, op->devfn);
+}
+
+static long op_prepare_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_device *op = arg;
+
+    (void)untrusted_arg;
+    return pci_prepare_msix(v, op->seg, op->bus, op->devfn, false);
+}
+
+static long op_release_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_device *op = arg;
+
+    (void)untrusted_arg;
+    return pci_prepare_msix(v, op->seg, op->bus, op->devfn, true);
+}
+
+static long op_restore_msi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_restore_msi *op = arg;
+
+    (void)untrusted_arg;
+    return pci_restore_msi(v, 0, op->bus, op->devfn);
+}
+
+static long op_restore_msi_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_device *op = arg;
+
+    (void)untrusted_arg;
+    return pci_restore_msi(v, op->seg, op->bus, op->devfn);
+}
+
+static long op_pci_mmcfg_reserved(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_pci_mmcfg_reserved *op = arg;
+
+    (void)untrusted_arg;
+    if (op->start_bus > op->end_bus)
+        return fail(v, -EINVAL, "physdev: pci_mmcfg_reserved: buses {0} to {1} are no range", op->start_bus,
+                    op->end_bus);
+    return pci_mmcfg_reserved(v, op->address, op->segment, op->start_bus, op->end_bus);
+}
+
+/* We drive no USB debug port: the guest may reset the controller whenever it likes. */
+static long op_dbgp(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    const struct physdev_dbgp_op *op = arg;
+
+    (void)untrusted_arg;
+    if (op->op != PHYSDEVOP_DBGP_RESET_PREPARE && op->op != PHYSDEVOP_DBGP_RESET_DONE)
+        return fail(v, -EINVAL, "physdev: dbgp_op: there is no operation {0}", op->op, 0);
+    return 0;
+}
+
+#define ROW(op, fn, bytes, dir) [PHYSDEVOP_##op] = {.handler = fn, .size = bytes, .copy = dir}
+#define PRIV(op, fn, bytes, dir)                                                                             \
+    [PHYSDEVOP_##op] = {.handler = fn, .size = bytes, .copy = dir, .privileged = true}
+static const struct subop physdev_table[] = {
+    ROW(irq_status_query, op_irq_status_query, sizeof(struct physdev_irq_status_query), ARG_INOUT),
+    ROW(set_iopl, op_set_iopl, sizeof(struct physdev_set_iopl), ARG_IN),
+    ROW(set_iobitmap, op_set_iobitmap, sizeof(struct physdev_set_iobitmap), ARG_IN),
+    PRIV(apic_read, op_apic_read, sizeof(struct physdev_apic), ARG_INOUT),
+    PRIV(apic_write, op_apic_write, sizeof(struct physdev_apic), ARG_IN),
+    PRIV(alloc_irq_vector, op_alloc_irq_vector, sizeof(struct physdev_irq), ARG_INOUT),
+    PRIV(free_irq_vector, op_free_irq_vector, sizeof(struct physdev_irq), ARG_IN),
+    ROW(eoi, op_eoi, sizeof(struct physdev_eoi), ARG_IN),
+    ROW(map_pirq, op_map_pirq, sizeof(struct physdev_map_pirq), ARG_INOUT),
+    ROW(unmap_pirq, op_unmap_pirq, sizeof(struct physdev_unmap_pirq), ARG_IN),
+    PRIV(manage_pci_add, op_manage_pci_add, sizeof(struct physdev_manage_pci), ARG_IN),
+    PRIV(manage_pci_remove, op_manage_pci_remove, sizeof(struct physdev_manage_pci), ARG_IN),
+    ROW(pirq_eoi_gmfn_v1, op_pirq_eoi_gmfn_v1, sizeof(struct physdev_pirq_eoi_gmfn), ARG_IN),
+    ROW(pirq_eoi_gmfn_v2, op_pirq_eoi_gmfn_v2, sizeof(struct physdev_pirq_eoi_gmfn), ARG_IN),
+    PRIV(restore_msi, op_restore_msi, sizeof(struct physdev_restore_msi), ARG_IN),
+    PRIV(restore_msi_ext, op_restore_msi_ext, sizeof(struct physdev_pci_device), ARG_IN),
+    PRIV(manage_pci_add_ext, op_manage_pci_add_ext, sizeof(struct physdev_manage_pci_ext), ARG_IN),
+    PRIV(setup_gsi, op_setup_gsi, sizeof(struct physdev_setup_gsi), ARG_IN),
+    ROW(get_free_pirq, op_get_free_pirq, sizeof(struct physdev_get_free_pirq), ARG_INOUT),
+    PRIV(pci_mmcfg_reserved, op_pci_mmcfg_reserved, sizeof(struct physdev_pci_mmcfg_reserved), ARG_IN),
+    PRIV(pci_device_add, op_pci_device_add, sizeof(struct physdev_pci_device_add), ARG_IN),
+    PRIV(pci_device_remove, op_pci_device_remove, sizeof(struct physdev_pci_device), ARG_IN),
+    PRIV(prepare_msix, op_prepare_msix, sizeof(struct physdev_pci_device), ARG_IN),
+    PRIV(release_msix, op_release_msix, sizeof(struct physdev_pci_device), ARG_IN),
+    PRIV(dbgp_op, op_dbgp, sizeof(struct physdev_dbgp_op), ARG_IN),
+};
+
+long do_physdev_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
+                   unsigned long a5)
+{
+    (void)a3;
+    (void)a4;
+    (void)a5;
+    return subop_dispatch(v, physdev_table, ARRAY_SIZE(physdev_table), a1, a2);
+}
