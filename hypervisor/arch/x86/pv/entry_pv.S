@@ -23,14 +23,15 @@
         push    $\cs
         push    %rcx                    /* rip */
         sub     $8, %rsp
-        movl    $ENTRY_SYSCALL, 4(%rsp) /* vector */
+        movl    $ENTRY_SYSCALL_VECTOR, 4(%rsp) /* vector */
         SAVE_REGS
+        SPEC_ENTRY
 .endm
 
         .globl  pv_syscall_entry
 pv_syscall_entry:
         SAVE_SYSCALL_FRAME SEL_GUEST_CS64
-        mov     INFO_current(%rsp), %rbx
+        mov     CPU_INFO_current(%rsp), %rbx
         cmpb    $0, VCPU_kernel_mode(%rbx)
         je      .Lsystem_call
 
@@ -55,9 +56,9 @@ pv_syscall_entry:
 
         .globl  pv_return_to_guest
 pv_return_to_guest:
-        cmpl    $0, INFO_work(%rsp)
+        cmpl    $0, CPU_INFO_work(%rsp)
         jne     .Lwork
-        mov     INFO_current(%rsp), %rbx
+        mov     CPU_INFO_current(%rsp), %rbx
         cmpb    $0, VCPU_bounce_flags(%rbx)
         jne     .Lbounce
         mov     VCPU_info(%rbx), %rax
@@ -67,8 +68,7 @@ pv_return_to_guest:
         cmpb    $0, VCPU_nmi_pending(%rbx)
         jne     .Lnmi
 .Lrestore:
-        EXIT_TO_GUEST_MITIGATION
-        testl   $ENTRY_SYSCALL, REGS_vector(%rsp)
+        testl   $ENTRY_SYSCALL_VECTOR, REGS_vector(%rsp)
         jz      .Liret
         /* SYSRETQ takes rip from rcx; a non-canonical one would fault in ring 0 on some CPUs. */
         mov     REGS_rip(%rsp), %rax
@@ -96,7 +96,7 @@ pv_return_to_guest:
         mov     %rsp, %rdi
         call    pv_exit_fault
         jmp     pv_return_to_guest
-        EXTABLE(.Lguest_iretq, .Lguest_iretq_fault)
+        EXTABLE .Lguest_iretq, .Lguest_iretq_fault
 
 .Lwork:
         call    work_run
@@ -156,7 +156,7 @@ pv_return_to_guest:
 pv_syscall32_entry:
         SAVE_SYSCALL_FRAME SEL_GUEST_CS32
         movl    $0, REGS_vector(%rsp)   /* leave by IRETQ: SYSRETQ returns to 64-bit code */
-        mov     INFO_current(%rsp), %rdi
+        mov     CPU_INFO_current(%rsp), %rdi
         mov     %rsp, %rsi
         call    pv_deliver_syscall32
         jmp     pv_return_to_guest

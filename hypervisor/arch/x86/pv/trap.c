@@ -19,6 +19,7 @@
 #include <asm/cr.h>
 #include <asm/guest_access.h>
 #include <asm/insn.h>
+#include <asm/irq.h>
 #include <asm/layout.h>
 #include <asm/pv.h>
 #include <bh/domain.h>
@@ -249,6 +250,14 @@ void pv_exception(struct cpu_regs *regs)
     case TRAP_DB:
         debug_exception(v);
         return;
+    case VECTOR_INT80:
+        if (!v->arch.pv.trap[VECTOR_INT80].address ||
+            (!v->arch.pv.kernel_mode && v->arch.pv.trap[VECTOR_INT80].dpl < 3)) {
+            regs->rip -= 2;
+            pv_inject_exception(v, TRAP_GP, VECTOR_INT80 * 8 + 2);
+            return;
+        }
+        break;
     default:
         break;
     }

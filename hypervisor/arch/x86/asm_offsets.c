@@ -1,0 +1,72 @@
+/* Layout constants for assembly: compiled to text only; module.mk turns the marked lines into asm/offsets.h. */
+#include <bh/domain.h>
+#include <bh/hypercall.h>
+#include <asm/percpu.h>
+
+#define DEFINE(name, value)     __asm__ volatile("\n->" #name " %c0" : : "i"(value))
+#define OFFSET(name, type, mem) DEFINE(name, offsetof(struct type, mem))
+
+void asm_offsets(void);
+void asm_offsets(void)
+{
+    OFFSET(REGS_r15, cpu_regs, r15);
+    OFFSET(REGS_r14, cpu_regs, r14);
+    OFFSET(REGS_r13, cpu_regs, r13);
+    OFFSET(REGS_r12, cpu_regs, r12);
+    OFFSET(REGS_rbp, cpu_regs, rbp);
+    OFFSET(REGS_rbx, cpu_regs, rbx);
+    OFFSET(REGS_r11, cpu_regs, r11);
+    OFFSET(REGS_r10, cpu_regs, r10);
+    OFFSET(REGS_r9, cpu_regs, r9);
+    OFFSET(REGS_r8, cpu_regs, r8);
+    OFFSET(REGS_rax, cpu_regs, rax);
+    OFFSET(REGS_rcx, cpu_regs, rcx);
+    OFFSET(REGS_rdx, cpu_regs, rdx);
+    OFFSET(REGS_rsi, cpu_regs, rsi);
+    OFFSET(REGS_rdi, cpu_regs, rdi);
+    OFFSET(REGS_error_code, cpu_regs, error_code);
+    OFFSET(REGS_vector, cpu_regs, vector);
+    OFFSET(REGS_rip, cpu_regs, rip);
+    OFFSET(REGS_cs, cpu_regs, cs);
+    OFFSET(REGS_saved_upcall_mask, cpu_regs, saved_upcall_mask);
+    OFFSET(REGS_rflags, cpu_regs, rflags);
+    OFFSET(REGS_rsp, cpu_regs, rsp);
+    OFFSET(REGS_ss, cpu_regs, ss);
+    OFFSET(REGS_es, cpu_regs, es);
+    DEFINE(REGS_SIZE, sizeof(struct cpu_regs));
+    DEFINE(REGS_FRAME_QUADS, offsetof(struct cpu_regs, es) / 8);
+    OFFSET(CPU_INFO_cpu, cpu_info, cpu);
+    OFFSET(CPU_INFO_work, cpu_info, work);
+    OFFSET(CPU_INFO_current, cpu_info, current);
+    OFFSET(CPU_INFO_percpu, cpu_info, percpu);
+    OFFSET(CPU_INFO_scratch, cpu_info, scratch);
+    DEFINE(CPU_INFO_SIZE, sizeof(struct cpu_info));
+    DEFINE(STACK_BLOCK_SIZE, STACK_SIZE);
+    DEFINE(ENTRY_SYSCALL_VECTOR, ENTRY_SYSCALL);
+    DEFINE(MAX_CPUS, NR_CPUS);
+    OFFSET(VCPU_info, vcpu, info);
+    OFFSET(VCPU_domain, vcpu, domain);
+    OFFSET(VCPU_hypercalls, vcpu, hypercalls);
+    OFFSET(VCPU_restart_args, vcpu, restart_args);
+    OFFSET(VCPU_cr3, vcpu, arch.cr3);
+    OFFSET(VCPU_kernel_mode, vcpu, arch.pv.kernel_mode);
+    OFFSET(VCPU_syscall_mask_events, vcpu, arch.pv.syscall_mask_events);
+    OFFSET(VCPU_syscall32_mask_events, vcpu, arch.pv.syscall32_mask_events);
+    OFFSET(VCPU_failsafe_mask_events, vcpu, arch.pv.failsafe_mask_events);
+    OFFSET(VCPU_event_callback, vcpu, arch.pv.event_callback);
+    OFFSET(VCPU_failsafe_callback, vcpu, arch.pv.failsafe_callback);
+    OFFSET(VCPU_syscall_callback, vcpu, arch.pv.syscall_callback);
+    OFFSET(VCPU_syscall32_callback, vcpu, arch.pv.syscall32_callback);
+    OFFSET(VCPU_kernel_sp, vcpu, arch.pv.kernel_sp);
+    OFFSET(VCPU_kernel_ss, vcpu, arch.pv.kernel_ss);
+    OFFSET(VCPU_guest_table, vcpu, arch.pv.guest_table);
+    OFFSET(VCPU_guest_table_user, vcpu, arch.pv.guest_table_user);
+    OFFSET(VCPU_bounce_flags, vcpu, arch.pv.bounce.flags);
+    OFFSET(VCPU_nmi_pending, vcpu, arch.pv.nmi_pending);
+    OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
+    OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
+    OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
+    DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
+    DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
+    OFFSET(VCPU_iopl, vcpu, arch.pv.iopl);
+}
