@@ -24,6 +24,10 @@ void arch_idle_wait(void);
 void arch_cross_call(cpumask_t mask, void (*fn)(void *arg), void *arg);
 /* Flushes all non-global and global TLB entries of the CPUs in mask, and waits. */
 void arch_flush_tlb(cpumask_t mask);
+/* The TLB clock: advances with full flushes. A page is stamped with it when a mapping of it went. */
+uint32_t arch_tlb_clock(void);
+/* Which CPUs of mask have not flushed everything since the clock showed `stamp`. */
+cpumask_t arch_tlb_stale(cpumask_t mask, uint32_t stamp);
 /* The vcpu that runs on this CPU. Read once, at the edge. */
 struct vcpu *arch_current(void);
 

@@ -1,11 +1,11 @@
 /*
- * Page-table updates that a PV guest asks for: mmu_update (a list of entries by machine address) and update_va_mapping
- * (one level-1 entry by virtual address, with a flush).
+ * Page-table updates that a PV guest asks for: mmu_update (a list of entries by machine address) and
+ * update_va_mapping (one level-1 entry by virtual address, with a flush).
  *
  * The table of the last entry is kept mapped and in use while the next entries lie in it: lists are sorted in
- * practice. A frame that is no page table now takes the value as plain memory (kernels prepare tables before they pin
- * them). Every request is read once, into a copy; a list is taken in pieces, and between them, or when a bigger table is
- * promoted or demoted, the hypercall may be restarted with the rest of the list.
+ * practice. A frame that is no page table now takes the value as plain memory (kernels prepare tables before
+ * they pin them). Every request is read once, into a copy; a list is taken in pieces, and between them, or
+ * when a bigger table is promoted or demoted, the hypercall may be restarted with the rest of the list.
  */
 #include <asm/layout.h>
 #include <asm/mm.h>
@@ -77,7 +77,8 @@ static int enter_table(struct vcpu *v, struct update_context *c, mfn_t mfn)
 
     leave_table(v, c);
     if (unlikely(mfn.n >= max_page))
-        return fail(v, -EINVAL, "mmu_update: frame {0} of the entry is no RAM (first invalid {1})", mfn.n, max_page);
+        return fail(v, -EINVAL, "mmu_update: frame {0} of the entry is no RAM (first invalid {1})", mfn.n,
+                    max_page);
     pg = mfn_to_page(mfn);
     type = atomic_load_explicit(&pg->type, memory_order_relaxed) & PGT_type_mask;
     if (likely(type >= PGT_l1 && type <= PGT_l4) && likely(get_table(pg, c->table_owner, type)))
@@ -86,7 +87,8 @@ static int enter_table(struct vcpu *v, struct update_context *c, mfn_t mfn)
         c->level = 0;
     else
         return fail(v, -EINVAL,
-                    "mmu_update: frame {0} is neither a validated page table nor plain memory of the domain (type word {1})",
+                    "mmu_update: frame {0} is neither a validated page table nor plain memory of the domain "
+                    "(type word {1})",
                     mfn.n, atomic_load(&pg->type));
     c->table = pg;
     c->mfn = mfn.n;
@@ -121,23 +123,26 @@ static int update_m2p(struct vcpu *v, struct update_context *c, const struct mmu
     struct page_info *pg = get_page_from_mfn(mfn, c->page_owner);
 
     if (!pg)
-        return fail(v, -EINVAL, "mmu_update: machine-to-physical entry of frame {0}: not a page of domain {1}", mfn.n,
+        return fail(v, -EINVAL,
+                    "mmu_update: machine-to-physical entry of frame {0}: not a page of domain {1}", mfn.n,
                     c->page_owner->id);
     arch_set_m2p(mfn, req->val);
     put_page(pg);
     return 0;
 }
 
-/* Performs n requests; *done tells how many succeeded. -EAGAIN: preempted, after or before requests[*done]. */
-static int run_batch(struct vcpu *v, struct update_context *c, const struct mmu_update *requests, unsigned int n,
-                     unsigned int *done)
+/* Performs n requests; *done tells how many succeeded. -EAGAIN: preempted, after or before requests[*done].
+ */
+static int run_batch(struct vcpu *v, struct update_context *c, const struct mmu_update *requests,
+                     unsigned int n, unsigned int *done)
 {
     int rc = 0;
 
     for (*done = 0; *done < n; ++*done) {
         const struct mmu_update *req = &requests[*done];
 
-        rc = unlikely((req->ptr & 3) == MMU_MACHPHYS_UPDATE) ? update_m2p(v, c, req) : update_entry(v, c, req);
+        rc =
+            unlikely((req->ptr & 3) == MMU_MACHPHYS_UPDATE) ? update_m2p(v, c, req) : update_entry(v, c, req);
         if (unlikely(rc))
             break;
         if (unlikely(v->arch.pv.demoting)) {
@@ -199,7 +204,8 @@ DECLARE_HYPERCALL(do_mmu_update)
     while (!rc && done < count) {
         unsigned int n = MIN(count - done, BATCH), ok = 0;
 
-        if (unlikely(copy_from_guest(v, requests, a1 + done * sizeof(requests[0]), n * sizeof(requests[0])))) {
+        if (unlikely(
+                copy_from_guest(v, requests, a1 + done * sizeof(requests[0]), n * sizeof(requests[0])))) {
             rc = fail(v, -EFAULT, "mmu_update: cannot read request {0} of {1}", done, count);
             break;
         }
@@ -215,15 +221,17 @@ DECLARE_HYPERCALL(do_mmu_update)
     if (unlikely(a3) && copy_to_guest(v, a3, &before, sizeof(before)))
         return fail(v, -EFAULT, "mmu_update: cannot write the done count at {0}", a3, 0);
     if (rc == -EAGAIN && done < count)
-        return hypercall_restart(v, a1 + done * sizeof(requests[0]), (count - done) | MMU_UPDATE_PREEMPTED, a3, a4, a5);
+        return hypercall_restart(v, a1 + done * sizeof(requests[0]), (count - done) | MMU_UPDATE_PREEMPTED,
+                                 a3, a4, a5);
     return rc == -EAGAIN ? 0 : rc;
 }
 
 uint64_t *pv_find_l1e(const struct vcpu *v, uint64_t va, mfn_t *table)
 {
     /*
-     * No table is held on the way down. What is reached through a table in use was validated when it was read, and
-     * cannot be freed or written by a guest before this CPU has answered a TLB flush, which it does not while it walks.
+     * No table is held on the way down. What is reached through a table in use was validated when it was
+     * read, and cannot be freed or written by a guest before this CPU has answered a TLB flush, which it does
+     * not while it walks.
      */
     const uint64_t *t = map_frame(paddr_to_mfn(v->arch.cr3));
     uint64_t entry = t[PT_INDEX(va, 4)];
@@ -283,8 +291,8 @@ static int flush_for_va(struct vcpu *v, uint64_t va, uint64_t flags)
     case UVMF_NONE:
         return 0;
     default:
-        return fail(v, -EINVAL, "update_va_mapping: flush type {0} is unknown (flags {1})", flags & UVMF_FLUSHTYPE_MASK,
-                    flags);
+        return fail(v, -EINVAL, "update_va_mapping: flush type {0} is unknown (flags {1})",
+                    flags & UVMF_FLUSHTYPE_MASK, flags);
     }
 }
 

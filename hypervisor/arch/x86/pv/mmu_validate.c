@@ -2,20 +2,22 @@
  * What the entries of a PV guest's page tables may say.
  *
  * Level 1: a present entry maps
- *   - RAM of the table's owner (or, for foreign and grant mappings, of the domain the caller named), and holds a reference
- *     on it, or, if writable, a use as writable;
- *   - or I/O memory, frames that are no RAM, within the domain's iomem_caps: holds nothing. Frames in mmio_readonly lose
- *     their write bit.
- * Level 2 to 4: a present entry refers to a table of the level below, of the same domain, and holds a use of it. Large
- * pages are refused, and so is a table of the same level ("linear" page tables).
- * Slots HV_FIRST_SLOT to HV_LAST_SLOT of level 4 are the hypervisor's: filled in on promotion, skipped otherwise.
+ *   - RAM of the table's owner (or, for foreign and grant mappings, of the domain the caller named), and
+ * holds a reference on it, or, if writable, a use as writable;
+ *   - or I/O memory, frames that are no RAM, within the domain's iomem_caps: holds nothing. Frames in
+ * mmio_readonly lose their write bit. Level 2 to 4: a present entry refers to a table of the level below, of
+ * the same domain, and holds a use of it. Large pages are refused, and so is a table of the same level
+ * ("linear" page tables). Slots HV_FIRST_SLOT to HV_LAST_SLOT of level 4 are the hypervisor's: filled in on
+ * promotion, skipped otherwise.
  *
- * A guest's kernel and user mode both run in ring 3, so present entries get PTE_USER on all levels. In level 1 those
- * that lacked it are marked PTE_GUEST_KERNEL; the others, user mappings, become PTE_GLOBAL: they stay in the
- * TLB while the vcpu goes between its kernel's and its user's tables. Cache attributes are for domains with I/O memory.
+ * A guest's kernel and user mode both run in ring 3, so present entries get PTE_USER on all levels. In level
+ * 1 those that lacked it are marked PTE_GUEST_KERNEL; the others, user mappings, become PTE_GLOBAL: they stay
+ * in the TLB while the vcpu goes between its kernel's and its user's tables. Cache attributes are for domains
+ * with I/O memory.
  *
- * An entry changes by compare-and-exchange: what the new value refers to is taken first, and what the replaced
- * value referred to is dropped after. The changer holds a use of the table, so that it stays validated; no lock.
+ * An entry changes by compare-and-exchange: what the new value refers to is taken first, and what the
+ * replaced value referred to is dropped after. The changer holds a use of the table, so that it stays
+ * validated; no lock.
  *
  * Host builds (tests) run this very file: no privileged instruction here.
  */
@@ -69,15 +71,17 @@ static int l1_get_io(struct vcpu *v, struct domain *d, struct domain *owner, uin
     if (owner == domain_io)
         owner = v ? v->domain : d;
     if (!owner->iomem_caps || !rangeset_contains(owner->iomem_caps, mfn, mfn))
-        return fail(v, -EPERM, "level-1 entry {0}: domain {1} has no right to this I/O memory frame (iomem)", entry,
-                    owner->id);
+        return fail(v, -EPERM, "level-1 entry {0}: domain {1} has no right to this I/O memory frame (iomem)",
+                    entry, owner->id);
     if (owner != d && (!d->iomem_caps || !rangeset_contains(d->iomem_caps, mfn, mfn)))
-        return fail(v, -EPERM, "level-1 entry {0}: the table's domain {1} has no right to this I/O memory frame (iomem)",
+        return fail(v, -EPERM,
+                    "level-1 entry {0}: the table's domain {1} has no right to this I/O memory frame (iomem)",
                     entry, d->id);
     return (entry & PTE_WRITE) && mmio_readonly && rangeset_contains(mmio_readonly, mfn, mfn);
 }
 
-/* Takes what the entry refers to, when it is not as simple as a page of the domain. 0, 1 (read-only), or refused. */
+/* Takes what the entry refers to, when it is not as simple as a page of the domain. 0, 1 (read-only), or
+ * refused. */
 static int l1_get_slow(struct vcpu *v, struct domain *d, struct domain *owner, uint64_t entry)
 {
     mfn_t mfn = pte_mfn(entry);
@@ -86,16 +90,17 @@ static int l1_get_slow(struct vcpu *v, struct domain *d, struct domain *owner, u
     if (entry & PTE_GRANT)
         return fail(v, -EINVAL, "level-1 entry {0}: bit 62 is reserved (mask {1})", entry, PTE_GRANT);
     if ((entry & PTE_CACHE) && (!d->iomem_caps || rangeset_is_empty(d->iomem_caps)))
-        return fail(v, -EINVAL, "level-1 entry {0}: cache attributes {1} are for domains with I/O memory", entry,
-                    entry & PTE_CACHE);
+        return fail(v, -EINVAL, "level-1 entry {0}: cache attributes {1} are for domains with I/O memory",
+                    entry, entry & PTE_CACHE);
     if (is_io_frame(mfn))
         return l1_get_io(v, d, owner, entry);
     pg = mfn_to_page(mfn);
     if (entry & PTE_WRITE ? !get_page_writable(pg, owner) : !get_page(pg, owner)) {
         if (pg->owner != owner)
-            return fail(v, -EBUSY, "level-1 entry {0}: the frame does not belong to domain {1}", entry, owner->id);
-        return fail(v, -EBUSY, "level-1 entry {0}: writable, but the page is of another type (type word {1})", entry,
-                    atomic_load(&pg->type));
+            return fail(v, -EBUSY, "level-1 entry {0}: the frame does not belong to domain {1}", entry,
+                        owner->id);
+        return fail(v, -EBUSY, "level-1 entry {0}: writable, but the page is of another type (type word {1})",
+                    entry, atomic_load(&pg->type));
     }
     if (owner != d)
         atomic_fetch_or(&pg->refs, PGC_foreign);
@@ -173,18 +178,20 @@ static inline int l1_replace_inline(struct vcpu *v, struct domain *d, struct dom
     return 0;
 }
 
-int l1_replace(struct vcpu *v, struct domain *d, struct domain *owner, uint64_t *entry, uint64_t old, uint64_t val)
+int l1_replace(struct vcpu *v, struct domain *d, struct domain *owner, uint64_t *entry, uint64_t old,
+               uint64_t val)
 {
     return l1_replace_inline(v, d, owner, entry, old, val);
 }
 
-int l1_update(struct vcpu *v, struct domain *d, struct domain *owner, uint64_t *entry, uint64_t val, bool preserve_ad)
+int l1_update(struct vcpu *v, struct domain *d, struct domain *owner, uint64_t *entry, uint64_t val,
+              bool preserve_ad)
 {
     for (;;) {
         uint64_t old = entry_load(entry), new = val;
 
         if (preserve_ad)
-            new |= old & (PTE_ACCESSED | PTE_DIRTY);
+            new |= old &(PTE_ACCESSED | PTE_DIRTY);
         int rc = l1_replace_inline(v, d, owner, entry, old, new);
         if (likely(rc != L1_CHANGED))
             return rc;
@@ -208,8 +215,8 @@ static int child_get(struct vcpu *v, struct domain *d, unsigned int level, uint6
     uint64_t type = level_type(level - 1);
 
     if (unlikely(entry & TABLE_FORBIDDEN))
-        return fail(v, -EINVAL, "page table entry {0} of level {1}: large, global and cache bits are refused", entry,
-                    level);
+        return fail(v, -EINVAL, "page table entry {0} of level {1}: large, global and cache bits are refused",
+                    entry, level);
     if (unlikely(mfn.n >= max_page))
         return fail(v, -EINVAL, "page table entry {0} of level {1}: no such frame", entry, level);
     if (likely(get_table(mfn_to_page(mfn), d, type)))
@@ -260,8 +267,8 @@ static int table_replace(struct vcpu *v, struct domain *d, unsigned int level, u
     return 0;
 }
 
-int table_update(struct vcpu *v, struct domain *d, unsigned int level, struct page_info *table, uint64_t *entry,
-                 uint64_t val, bool preserve_ad)
+int table_update(struct vcpu *v, struct domain *d, unsigned int level, struct page_info *table,
+                 uint64_t *entry, uint64_t val, bool preserve_ad)
 {
     if (is_hv_slot(level, ((uint64_t)entry & ~PAGE_MASK) / sizeof(*entry)))
         return fail(v, -EINVAL, "level-4 table {0}: slot {1} is the hypervisor's", page_to_mfn(table).n,
@@ -270,7 +277,7 @@ int table_update(struct vcpu *v, struct domain *d, unsigned int level, struct pa
         uint64_t old = entry_load(entry), new = val;
 
         if (preserve_ad)
-            new |= old & (PTE_ACCESSED | PTE_DIRTY);
+            new |= old &(PTE_ACCESSED | PTE_DIRTY);
         int rc = table_replace(v, d, level, entry, old, new);
         if (rc != L1_CHANGED)
             return rc;
@@ -329,10 +336,10 @@ static void l1_invalidate(struct page_info *pg)
 static void fill_hv_slots(uint64_t *table, struct domain *d)
 {
     memcpy(table + HV_FIRST_SLOT, hv_l4 + HV_FIRST_SLOT, (HV_LAST_SLOT - HV_FIRST_SLOT + 1) * sizeof(*table));
-    table[PERDOMAIN_SLOT] = d->arch.perdomain_l3
-                                ? pte_make(page_to_mfn(d->arch.perdomain_l3),
-                                           PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
-                                : 0;
+    table[PERDOMAIN_SLOT] =
+        d->arch.perdomain_l3
+            ? pte_make(page_to_mfn(d->arch.perdomain_l3), PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
+            : 0;
 }
 
 static int table_validate(struct vcpu *v, struct page_info *pg, struct domain *d, unsigned int level)

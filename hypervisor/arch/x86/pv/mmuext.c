@@ -1,9 +1,11 @@
 /*
  * mmuext_op: pins, base pointers, TLB and cache flushes, LDT, page contents.
  *
- * A list of operations, each read once. An operation that is preempted (-EAGAIN) is tried again by the restarted
- * hypercall; one that left a table half demoted is done, and the restarted hypercall ends the demotion before the next.
+ * A list of operations, each read once. An operation that is preempted (-EAGAIN) is tried again by the
+ * restarted hypercall; one that left a table half demoted is done, and the restarted hypercall ends the
+ * demotion before the next.
  */
+#include <asm/context.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
 #include <asm/pv.h>
@@ -88,19 +90,40 @@ static void set_m2p_slot(struct vcpu *v, mfn_t root, bool user)
         WRITE_ONCE(*slot, user ? 0 : hv_l4[HV_FIRST_SLOT]);
 }
 
-static int op_new_baseptr(struct vcpu *v, uint64_t mfn)
+int pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn)
+{
+    int rc;
+
+    if (mfn.n >= max_page)
+        return fail(caller, -EINVAL, "base table: frame {0} is no RAM (first invalid {1})", mfn.n, max_page);
+    do
+        rc = page_get_type(caller, mfn_to_page(mfn), d, PGT_l4);
+    while (rc == -EAGAIN);
+    while (rc && page_demote(mfn_to_page(mfn)) == -EAGAIN)
+        ;
+    return rc;
+}
+
+void pv_put_base_table(struct domain *d, mfn_t mfn)
+{
+    if (page_put_type(mfn_to_page(mfn)) == -EAGAIN)
+        while (page_demote(mfn_to_page(mfn)) == -EAGAIN)
+            ;
+}
+
+int pv_new_kernel_base(struct vcpu *v, mfn_t mfn)
 {
     struct pv_vcpu *pv = &v->arch.pv;
     struct page_info *root;
     mfn_t old = pv->guest_table;
-    int rc = get_root(v, mfn, &root);
+    int rc = get_root(v, mfn.n, &root);
 
     if (unlikely(rc))
         return rc;
-    set_m2p_slot(v, MFN(mfn), false);
-    pv->guest_table = MFN(mfn);
-    v->arch.cr3 = mfn << PAGE_SHIFT;
-    tlb_load_cr3(v->arch.cr3);
+    set_m2p_slot(v, mfn, false);
+    pv->guest_table = mfn;
+    v->arch.cr3 = mfn_to_paddr(mfn);
+    context_load_cr3(v);
     if (likely(old.n != INVALID_FRAME))
         put_table(v, mfn_to_page(old));
     return 0;
@@ -147,7 +170,8 @@ static int op_flush_cache(struct vcpu *v, bool everywhere)
     struct domain *d = v->domain;
 
     if (!d->iomem_caps || rangeset_is_empty(d->iomem_caps))
-        return fail(v, -EACCES, "mmuext_op: domain {0} has no I/O memory, so no need to flush caches", d->id, 0);
+        return fail(v, -EACCES, "mmuext_op: domain {0} has no I/O memory, so no need to flush caches", d->id,
+                    0);
     if (everywhere)
         cache_flush_all();
     else
@@ -175,10 +199,12 @@ static int op_copy_page(struct vcpu *v, struct domain *owner, uint64_t mfn, uint
     if (!src || !dst)
         return -EINVAL;
     if (!get_page(src, owner))
-        return fail(v, -EINVAL, "mmuext_op: copy from frame {0}: not a page of domain {1}", src_mfn, owner->id);
+        return fail(v, -EINVAL, "mmuext_op: copy from frame {0}: not a page of domain {1}", src_mfn,
+                    owner->id);
     if (!get_page_writable(dst, owner)) {
         put_page(src);
-        return fail(v, -EINVAL, "mmuext_op: copy to frame {0}: not plain memory of domain {1}", mfn, owner->id);
+        return fail(v, -EINVAL, "mmuext_op: copy to frame {0}: not plain memory of domain {1}", mfn,
+                    owner->id);
     }
     memcpy(map_frame(MFN(mfn)), map_frame(MFN(src_mfn)), PAGE_SIZE);
     put_page_writable(dst);
@@ -191,7 +217,7 @@ static int run_own(struct vcpu *v, const struct mmuext_op *op)
 {
     switch (op->cmd) {
     case MMUEXT_NEW_BASEPTR:
-        return op_new_baseptr(v, op->arg1.mfn);
+        return pv_new_kernel_base(v, MFN(op->arg1.mfn));
     case MMUEXT_NEW_USER_BASEPTR:
         return op_new_user_baseptr(v, op->arg1.mfn);
     case MMUEXT_TLB_FLUSH_LOCAL:
@@ -241,7 +267,8 @@ static int run_op(struct vcpu *v, struct domain *owner, const struct mmuext_op *
         return op_copy_page(v, owner, op->arg1.mfn, op->arg2.src_mfn);
     default:
         if (unlikely(owner != v->domain))
-            return fail(v, -EPERM, "mmuext_op: operation {0} is for the caller's own domain, not {1}", op->cmd, owner->id);
+            return fail(v, -EPERM, "mmuext_op: operation {0} is for the caller's own domain, not {1}",
+                        op->cmd, owner->id);
         return run_own(v, op);
     }
 }
@@ -281,6 +308,7 @@ DECLARE_HYPERCALL(do_mmuext_op)
     if (unlikely(a3) && copy_to_guest(v, a3, &before, sizeof(before)))
         return fail(v, -EFAULT, "mmuext_op: cannot write the done count at {0}", a3, 0);
     if (rc == -EAGAIN)
-        return hypercall_restart(v, a1 + done * sizeof(op), (count - done) | MMU_UPDATE_PREEMPTED, a3, a4, a5);
+        return hypercall_restart(v, a1 + done * sizeof(op), (count - done) | MMU_UPDATE_PREEMPTED, a3, a4,
+                                 a5);
     return rc;
 }

@@ -1,0 +1,46 @@
+/*
+ * Instructions that write to a page-table entry, decoded: what pv/pte_write.c knows of x86. The memory
+ * operand's address is not computed: the fault tells it.
+ */
+#ifndef ASM_PTE_WRITE_H
+#define ASM_PTE_WRITE_H
+
+#include <bh/types.h>
+
+struct cpu_regs;
+
+enum write_kind {
+    WRITE_MOV,
+    WRITE_XCHG,
+    WRITE_ADD,
+    WRITE_OR,
+    WRITE_AND,
+    WRITE_SUB,
+    WRITE_XOR,
+    WRITE_CMPXCHG,
+    WRITE_BTS,
+    WRITE_BTR,
+    WRITE_BTC,
+};
+
+#define INSN_MAX 15
+
+struct write_insn {
+    enum write_kind kind;
+    uint8_t size;   /* of the operand, in bytes: 1, 2, 4, 8 */
+    uint8_t length; /* of the instruction */
+    uint8_t reg;    /* source register 0..15; or, with has_immediate, unused */
+    bool high_byte; /* reg is ah, ch, dh or bh */
+    bool has_immediate;
+    uint64_t immediate; /* sign-extended to the operand's size and beyond */
+};
+
+/* Decodes 64-bit code in `bytes`, of which n are known. false: not one of the forms above. */
+bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn);
+/* The operand's new value, given the old; what it does to registers and flags waits for write_finish. */
+uint64_t write_result(const struct write_insn *insn, const struct cpu_regs *regs, uint64_t old);
+/* Puts the instruction's effect on registers and flags in place, and moves rip behind it. `old` as for
+ * write_result. */
+void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old);
+
+#endif
