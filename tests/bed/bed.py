@@ -38,7 +38,7 @@ MEANING = {
 # What the last words of a dying hypervisor or kernel look like.
 DEATH = re.compile(
     rb"Panic on CPU|Kernel panic - not syncing|Attempted to kill init|\(BH\).*\bpanic\b|"
-    rb"Hardware Dom0 crashed|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash",
+    rb"Hardware Dom0 crashed|Hardware Dom0 halted|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash",
     re.I,
 )
 # How long a dying machine may go on talking, so that the log holds its registers and stack, in seconds.
