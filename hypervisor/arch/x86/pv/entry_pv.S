@@ -68,6 +68,7 @@ pv_return_to_guest:
         cmpb    $0, VCPU_nmi_pending(%rbx)
         jne     .Lnmi
 .Lrestore:
+        SPEC_EXIT
         testl   $ENTRY_SYSCALL_VECTOR, REGS_vector(%rsp)
         jz      .Liret
         /* SYSRETQ takes rip from rcx; a non-canonical one would fault in ring 0 on some CPUs. */
@@ -148,7 +149,6 @@ pv_return_to_guest:
         mov     VCPU_restart_args+32(%rbx), %rax
         mov     %rax, REGS_r8(%rsp)
         subq    $2, REGS_rip(%rsp)
-        call    arch_irq_window
         jmp     pv_return_to_guest
 
 /* SYSCALL from 32-bit code: always the guest's user mode. */

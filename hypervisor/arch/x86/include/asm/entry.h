@@ -92,5 +92,25 @@
     SMAP_PATCH 0xcb
 .endm
 
+/*
+ * Places of five bytes that boot patches to calls of spec_entry_thunk and spec_exit_thunk when the CPU needs them: after the
+ * registers are saved, and before they are restored. Both preserve all registers.
+ */
+.macro SPEC_PATCH thunk
+662:
+    .byte 0x0f, 0x1f, 0x44, 0x00, 0x00
+    .pushsection .spec_patch, "a"
+    .balign 8
+    .quad 662b
+    .quad \thunk
+    .popsection
+.endm
+.macro SPEC_ENTRY
+    SPEC_PATCH spec_entry_thunk
+.endm
+.macro SPEC_EXIT
+    SPEC_PATCH spec_exit_thunk
+.endm
+
 #endif
 #endif

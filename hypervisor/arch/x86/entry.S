@@ -1,0 +1,347 @@
+/*
+ * Entries from interrupts, exceptions and SYSCALL.
+ *
+ * The CPU pushes its frame at the place that struct cpu_regs has in cpu_info (from guest mode: TSS.rsp0 points at the
+ * frame's end), or below the current rsp (from the hypervisor). GS, FS, DS and ES are never touched. Guest entries end at
+ * pv_return_to_guest with rsp = &cpu_info()->guest; hypervisor entries restore and return.
+ *
+ * #DB, NMI, #MC and #DF run on IST stacks, because they may hit between SYSCALL and the load of rsp. When they came from
+ * guest mode, the frame is moved to the ordinary stack first.
+ */
+#include <asm/entry.h>
+#include <asm/layout.h>
+
+    .section .text.entry, "ax"
+
+/* ---- SYSCALL: one stub per CPU, which finds the CPU's stack without touching a register ---- */
+
+#define SLOT_SHIFT 4 /* syscall_slots[cpu]: {guest rsp in passing, end of the CPU's hardware frame} */
+
+.macro SYSCALL_STUBS name, target
+    .globl \name
+    .hidden \name
+    .balign 32
+\name:
+    cpu = 0
+    .rept MAX_CPUS
+    .balign 32
+    mov %rsp, syscall_slots + (cpu << SLOT_SHIFT)(%rip)
+    mov syscall_slots + (cpu << SLOT_SHIFT) + 8(%rip), %rsp
+    push $SEL_GUEST_DS
+    push syscall_slots + (cpu << SLOT_SHIFT)(%rip)
+    jmp \target
+    cpu = cpu + 1
+    .endr
+.endm
+
+SYSCALL_STUBS syscall_stubs, pv_syscall_entry
+SYSCALL_STUBS syscall32_stubs, pv_syscall32_entry
+
+/* ---- exceptions ---- */
+
+.macro EXCEPTION vector, has_error, target
+    .balign 16
+exception_\vector:
+    .if !\has_error
+    push $0
+    .endif
+    movl $\vector, 4(%rsp)
+    jmp \target
+    .pushsection .rodata.exceptions, "a"
+    .quad exception_\vector
+    .popsection
+.endm
+
+.macro RESERVED_EXCEPTION
+    .pushsection .rodata.exceptions, "a"
+    .quad 0
+    .popsection
+.endm
+
+    .pushsection .rodata.exceptions, "a"
+    .balign 8
+    .globl exception_entries
+    .hidden exception_entries
+exception_entries: /* [32], by vector */
+    .popsection
+
+EXCEPTION 0, 0, exception_common
+EXCEPTION 1, 0, debug_common
+EXCEPTION 2, 0, nmi_common
+EXCEPTION 3, 0, exception_common
+EXCEPTION 4, 0, exception_common
+EXCEPTION 5, 0, exception_common
+EXCEPTION 6, 0, exception_common
+EXCEPTION 7, 0, exception_common
+EXCEPTION 8, 1, double_fault_common
+RESERVED_EXCEPTION
+EXCEPTION 10, 1, exception_common
+EXCEPTION 11, 1, exception_common
+EXCEPTION 12, 1, exception_common
+EXCEPTION 13, 1, exception_common
+EXCEPTION 14, 1, page_fault_common
+RESERVED_EXCEPTION
+EXCEPTION 16, 0, exception_common
+EXCEPTION 17, 1, exception_common
+EXCEPTION 18, 0, machine_check_common
+EXCEPTION 19, 0, exception_common
+RESERVED_EXCEPTION
+EXCEPTION 21, 1, exception_common
+    .rept 10
+RESERVED_EXCEPTION
+    .endr
+
+FUNC exception_common
+    SAVE_REGS
+    cld
+    ASM_CLAC
+    testb $3, REGS_cs(%rsp)
+    jz hypervisor_exception
+    SPEC_ENTRY
+    mov %rsp, %rdi
+    call pv_exception
+    jmp pv_return_to_guest
+END_FUNC exception_common
+
+FUNC page_fault_common
+    SAVE_REGS
+    cld
+    ASM_CLAC
+    mov %cr2, %rsi
+    testb $3, REGS_cs(%rsp)
+    jz hypervisor_exception
+    SPEC_ENTRY
+    mov %rsp, %rdi
+    call pv_page_fault
+    jmp pv_return_to_guest
+END_FUNC page_fault_common
+
+FUNC hypervisor_exception
+    mov %rsp, %rdi
+    call trap_hypervisor
+return_to_hypervisor:
+    RESTORE_REGS
+    add $8, %rsp
+    iretq
+END_FUNC hypervisor_exception
+
+/* int $0x80, which guests may execute. */
+FUNC int80_entry
+    push $0
+    movl $0x80, 4(%rsp)
+    jmp exception_common
+END_FUNC int80_entry
+
+/* ---- IST entries ---- */
+
+/* From guest mode: moves the frame to cpu_info()->guest and continues there. */
+.macro LEAVE_IST_STACK
+    mov %rsp, %rsi
+    GET_CPU_INFO %rdi
+    mov %rdi, %rsp
+    mov $REGS_FRAME_QUADS, %ecx
+    rep movsq
+.endm
+
+.macro IST_ENTRY name, guest_handler, hypervisor_handler
+FUNC \name
+    SAVE_REGS
+    cld
+    ASM_CLAC
+    testb $3, REGS_cs(%rsp)
+    jz 1f
+    LEAVE_IST_STACK
+    SPEC_ENTRY
+    mov %rsp, %rdi
+    call \guest_handler
+    jmp pv_return_to_guest
+1:  mov %rsp, %rdi
+    call \hypervisor_handler
+    jmp return_to_hypervisor
+END_FUNC \name
+.endm
+
+IST_ENTRY debug_common, trap_guest_debug, trap_debug
+IST_ENTRY nmi_common, trap_nmi, trap_nmi
+IST_ENTRY machine_check_common, trap_machine_check, trap_machine_check
+
+FUNC double_fault_common
+    SAVE_REGS
+    cld
+    mov %rsp, %rdi
+    call trap_double_fault
+    ud2
+END_FUNC double_fault_common
+
+/* ---- interrupts: vectors 0x20 to 0xff, 16 bytes each ---- */
+
+    .globl interrupt_stubs
+    .hidden interrupt_stubs
+    .balign 16
+interrupt_stubs:
+    vector = 0x20
+    .rept 256 - 0x20
+    .balign 16
+    push $0
+    movl $vector, 4(%rsp)
+    jmp interrupt_common
+    vector = vector + 1
+    .endr
+
+FUNC interrupt_common
+    SAVE_REGS
+    cld
+    ASM_CLAC
+    testb $3, REGS_cs(%rsp)
+    jz 1f
+    SPEC_ENTRY
+    mov %rsp, %rdi
+    call irq_dispatch
+    jmp pv_return_to_guest
+1:  mov %rsp, %rdi
+    call irq_dispatch
+    jmp return_to_hypervisor
+END_FUNC interrupt_common
+
+/* ---- stacks ---- */
+
+/* The vcpu that is current now continues in guest mode; what is on the stack is forgotten. */
+FUNC reset_stack_and_return_to_guest
+    GET_CPU_INFO %rax
+    mov %rax, %rsp
+    jmp pv_return_to_guest
+END_FUNC reset_stack_and_return_to_guest
+
+/* The idle loop, below the frame of the guest whose state the CPU still holds. */
+FUNC reset_stack_and_idle
+    GET_CPU_INFO %rax
+    mov %rax, %rsp
+    and $-16, %rsp
+    xor %ebp, %ebp
+    call idle_loop
+    ud2
+END_FUNC reset_stack_and_idle
+
+/* rdi: struct cpu_info at a stack's top; rsi: function that never returns. */
+FUNC boot_switch_stack
+    mov %rdi, %rsp
+    and $-16, %rsp
+    xor %ebp, %ebp
+    call *%rsi
+    ud2
+END_FUNC boot_switch_stack
+
+/* A new CPU, from the trampoline: rsp = its struct cpu_info. */
+FUNC secondary_start
+    and $-16, %rsp
+    xor %ebp, %ebp
+    call smp_secondary_main
+    ud2
+END_FUNC secondary_start
+
+/* ---- guest memory ---- */
+
+/*
+ * size_t copy_user(void *dst, const void *src, size_t bytes): bytes not copied. One of the pointers is a guest's.
+ */
+FUNC copy_user
+    ASM_STAC
+    mov %rdx, %rcx
+    shr $3, %rcx
+    and $7, %edx
+1:  rep movsq
+    mov %edx, %ecx
+2:  rep movsb
+    xor %eax, %eax
+    ASM_CLAC
+    ret
+3:  lea (%rdx, %rcx, 8), %rax
+    ASM_CLAC
+    ret
+4:  mov %rcx, %rax
+    ASM_CLAC
+    ret
+    EXTABLE 1b, 3b
+    EXTABLE 2b, 4b
+END_FUNC copy_user
+
+/* size_t clear_user(void *dst, size_t bytes): bytes not cleared. */
+FUNC clear_user
+    ASM_STAC
+    mov %rsi, %rcx
+    shr $3, %rcx
+    and $7, %esi
+    xor %eax, %eax
+1:  rep stosq
+    mov %esi, %ecx
+2:  rep stosb
+    ASM_CLAC
+    ret
+3:  lea (%rsi, %rcx, 8), %rax
+    ASM_CLAC
+    ret
+4:  mov %rcx, %rax
+    ASM_CLAC
+    ret
+    EXTABLE 1b, 3b
+    EXTABLE 2b, 4b
+END_FUNC clear_user
+
+/*
+ * Fills the return stack buffer, and is called on each entry from a guest where cpu_speculation_init() patched
+ * SPEC_ENTRY, right above the frame: preserves all registers. IBRS is set through spec_entry_ibrs.
+ */
+FUNC spec_entry_thunk
+    cmpb $0, spec_entry_ibrs(%rip)
+    je 1f
+    mov $0x48, %ecx
+    mov $1, %eax
+    xor %edx, %edx
+    wrmsr
+1:  cmpb $0, spec_entry_rsb(%rip)
+    je 4f
+    .rept 32
+    call 2f
+    pause
+    lfence
+2:
+    .endr
+    add $(32 * 8), %rsp
+    lfence
+4:  mov (REGS_rax + 8)(%rsp), %rax
+    mov (REGS_rcx + 8)(%rsp), %rcx
+    mov (REGS_rdx + 8)(%rsp), %rdx
+    ret
+END_FUNC spec_entry_thunk
+
+/* The way out, patched likewise: clears buffers (MDS) and IBRS. Preserves all registers. */
+FUNC spec_exit_thunk
+    cmpb $0, spec_exit_verw(%rip)
+    je 1f
+    verw spec_verw_selector(%rip)
+1:  cmpb $0, spec_entry_ibrs(%rip)
+    je 2f
+    push %rax
+    push %rcx
+    push %rdx
+    mov $0x48, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    pop %rdx
+    pop %rcx
+    pop %rax
+2:  ret
+END_FUNC spec_exit_thunk
+
+    .section .rodata, "a"
+spec_verw_selector:
+    .short SEL_HV_DS
+
+    .section .data, "aw"
+    .balign 64
+    .globl syscall_slots
+    .hidden syscall_slots
+syscall_slots:
+    .skip MAX_CPUS << SLOT_SHIFT
+    .section .note.GNU-stack, "", @progbits
