@@ -147,7 +147,10 @@ bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2)
 {
     if (error_code & (PF_RESERVED | PF_FETCH))
         return false;
-    if (in_perdomain_window(cr2))
-        return pv_descriptor_fault(v, cr2, error_code, NULL);
+    if (in_perdomain_window(cr2)) {
+        struct cpu_regs ours = {.cs = SEL_HV_CS}; /* nothing is injected for them */
+
+        return pv_descriptor_fault(v, cr2, error_code, &ours);
+    }
     return (error_code & (PF_PRESENT | PF_WRITE)) == (PF_PRESENT | PF_WRITE) && is_writable_now(v, cr2);
 }

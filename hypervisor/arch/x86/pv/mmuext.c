@@ -90,27 +90,6 @@ static void set_m2p_slot(struct vcpu *v, mfn_t root, bool user)
         WRITE_ONCE(*slot, user ? 0 : hv_l4[HV_FIRST_SLOT]);
 }
 
-int pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn)
-{
-    int rc;
-
-    if (mfn.n >= max_page)
-        return fail(caller, -EINVAL, "base table: frame {0} is no RAM (first invalid {1})", mfn.n, max_page);
-    do
-        rc = page_get_type(caller, mfn_to_page(mfn), d, PGT_l4);
-    while (rc == -EAGAIN);
-    while (rc && page_demote(mfn_to_page(mfn)) == -EAGAIN)
-        ;
-    return rc;
-}
-
-void pv_put_base_table(struct domain *d, mfn_t mfn)
-{
-    if (page_put_type(mfn_to_page(mfn)) == -EAGAIN)
-        while (page_demote(mfn_to_page(mfn)) == -EAGAIN)
-            ;
-}
-
 int pv_new_kernel_base(struct vcpu *v, mfn_t mfn)
 {
     struct pv_vcpu *pv = &v->arch.pv;
