@@ -1,0 +1,601 @@
+#include "vif.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../common/clock.h"
+#include "../common/log.h"
+
+#define PAGE            XENIO_PAGE
+#define ROUNDS_PER_TURN 32
+#define FRAME_SPACE     (VIF_TAG_ROOM + 65552u)
+#define MEMORY_BYTES    (VIF_BATCH_BYTES + FRAME_SPACE)
+#define TX_SLOT_BYTES   12u
+#define RX_SLOT_BYTES   8u
+#define CTRL_SLOT_BYTES 16u
+#define TAG_BYTES       4u
+#define TYPE_VLAN       0x8100
+
+_Static_assert(sizeof(union netif_tx_sring_entry) == TX_SLOT_BYTES, "tx slot");
+_Static_assert(sizeof(union netif_rx_sring_entry) == RX_SLOT_BYTES, "rx slot");
+_Static_assert(sizeof(union xen_netif_ctrl_sring_entry) == CTRL_SLOT_BYTES, "control slot");
+
+static void notify(struct vif *v, int port)
+{
+    v->stats->value[VIF_NOTIFICATIONS]++;
+    xenio_notify(v->io, (uint32_t)port);
+}
+
+static int copy_batch(struct vif *v)
+{
+    if (v->copies == 0)
+        return 0;
+    v->stats->value[VIF_GRANT_CALLS]++;
+    v->stats->value[VIF_GRANTS] += v->copies;
+    int rc = xenio_copy(v->io, v->copy, v->copies);
+    if (rc)
+        log_limited("grant copy for domain %u: %s", v->device.frontend_domid, strerror(-rc));
+    return rc;
+}
+
+static bool copied(const struct vif *v, const struct vif_frame *f)
+{
+    for (unsigned i = 0; i < f->copies; i++)
+        if (v->copy[f->first_copy + i].status)
+            return false;
+    return true;
+}
+
+static void start_batch(struct vif *v)
+{
+    v->frames = v->copies = 0;
+}
+
+/* Memory for the next frame: behind the one before it. */
+static uint8_t *frame_memory(const struct vif *v)
+{
+    const struct vif_frame *last = v->frames ? &v->frame[v->frames - 1] : NULL;
+    uint8_t *start = last ? last->data + last->bytes + TAG_BYTES : v->memory;
+    return (uint8_t *)(((uintptr_t)start + 15) & ~(uintptr_t)15) + VIF_TAG_ROOM;
+}
+
+static bool memory_left(const struct vif *v)
+{
+    return frame_memory(v) + FRAME_SPACE <= v->memory + MEMORY_BYTES;
+}
+
+/* --- from the guest
+ * ----------------------------------------------------------------------------------------------- */
+
+static void add_tx_copies(struct vif *v, const struct tx_packet *p)
+{
+    struct vif_frame *f = &v->frame[v->frames];
+    f->data = frame_memory(v);
+    f->bytes = p->status == NETIF_RSP_OKAY && !p->mcast ? p->bytes : 0;
+    f->first_copy = v->copies;
+    uint8_t *to = f->data;
+    for (unsigned i = 0; f->bytes && i < p->pieces; i++) {
+        v->copy[v->copies++] = (struct xenio_copy){.source.foreign = {.gref = p->piece[i].gref,
+                                                                      .offset = p->piece[i].offset,
+                                                                      .domid = v->device.frontend_domid},
+                                                   .dest.local = to,
+                                                   .bytes = p->piece[i].bytes,
+                                                   .flags = XENIO_SOURCE_GREF};
+        to += p->piece[i].bytes;
+    }
+    f->copies = v->copies - f->first_copy;
+    v->frames++;
+}
+
+static bool rate_allows(struct vif *v)
+{
+    if (v->rate.rate == 0 || bucket_open(&v->rate, clock_now()))
+        return true;
+    v->wake_at = bucket_opens_at(&v->rate);
+    return false;
+}
+
+/* Describes packets of one ring until the batch is full. */
+static void collect_tx(struct vif *v, struct vif_queue *q)
+{
+    start_batch(v);
+    int waiting = ring_waiting(&q->tx);
+    if (waiting < 0)
+        v->broken = "its transmit index ran past the end of the ring";
+    while (waiting > 0 && v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH &&
+           memory_left(v)) {
+        struct netif_tx_request slots[TX_MAX_SLOTS + 1];
+        unsigned count = waiting < (int)TX_MAX_SLOTS + 1 ? (unsigned)waiting : TX_MAX_SLOTS + 1;
+        struct tx_packet *p = &v->packet[v->frames];
+        const char *why = NULL;
+        if (!rate_allows(v))
+            return;
+        for (unsigned i = 0; i < count; i++)
+            ring_copy_out(&q->tx, q->tx.req_cons + i, &slots[i], sizeof(slots[i]));
+        if (tx_decode(slots, count, p, &why) == TX_BROKEN) {
+            v->broken = why;
+            return;
+        }
+        if (why) {
+            v->stats->value[VIF_ERRORS]++;
+            log_limited("refused a packet of domain %u: %s", v->device.frontend_domid, why);
+        }
+        bucket_take(&v->rate, p->bytes);
+        add_tx_copies(v, p);
+        q->tx.req_cons += p->slots;
+        waiting -= (int)p->slots;
+    }
+}
+
+/* Puts the device's own tag behind the addresses; the header's offsets move with it. */
+static void insert_tag(struct vif *v, struct vif_frame *f)
+{
+    memmove(f->data - TAG_BYTES, f->data, 12);
+    f->data -= TAG_BYTES;
+    f->bytes += TAG_BYTES;
+    f->data[12] = TYPE_VLAN >> 8;
+    f->data[13] = TYPE_VLAN & 0xff;
+    f->data[14] = (uint8_t)(v->vlan >> 8);
+    f->data[15] = (uint8_t)v->vlan;
+    if (f->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+        f->header.csum_start += TAG_BYTES;
+    if (f->header.gso_type)
+        f->header.hdr_len += TAG_BYTES;
+}
+
+static int16_t drop_tx(struct vif *v, int16_t status)
+{
+    v->stats->value[VIF_TX_DROPPED]++;
+    return status;
+}
+
+static int16_t change_multicast(struct vif *v, const struct tx_packet *p)
+{
+    if (p->mcast == XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
+        steering_mcast_remove(v->steering, p->mcast_address);
+    else if (!steering_mcast_add(v->steering, p->mcast_address))
+        return NETIF_RSP_ERROR;
+    return NETIF_RSP_OKAY;
+}
+
+/* Sends one frame on its way. Returns the status for its slots. */
+static int16_t send_frame(struct vif *v, struct vif_frame *f, const struct tx_packet *p)
+{
+    if (p->mcast)
+        return change_multicast(v, p);
+    if (p->status != NETIF_RSP_OKAY || !copied(v, f))
+        return drop_tx(v, NETIF_RSP_ERROR);
+    const char *wrong = frame_offload(f->data, f->bytes, p, &f->header);
+    if (wrong) {
+        v->stats->value[VIF_ERRORS]++;
+        log_limited("refused a packet of domain %u: %s", v->device.frontend_domid, wrong);
+        return drop_tx(v, NETIF_RSP_ERROR);
+    }
+    if (!spoof_allows(&v->spoof, f->data, f->bytes))
+        return drop_tx(v, NETIF_RSP_DROPPED);
+    if (v->vlan)
+        insert_tag(v, f);
+    struct iovec iov[2] = {{&f->header, sizeof(f->header)}, {f->data, f->bytes}};
+    if (writev(v->tap, iov, 2) < 0)
+        return drop_tx(v, NETIF_RSP_DROPPED);
+    v->stats->value[VIF_TX_PACKETS]++;
+    v->stats->value[VIF_TX_BYTES] += f->bytes;
+    return NETIF_RSP_OKAY;
+}
+
+static void answer_tx(struct vif_queue *q, const struct tx_packet *p, int16_t status)
+{
+    for (unsigned i = 0; i < p->slots; i++) {
+        bool extra = p->extra_slots >> i & 1;
+        struct netif_tx_response r = {.id = p->id[i], .status = extra ? NETIF_RSP_NULL : status};
+        ring_respond(&q->tx, &r, sizeof(r));
+    }
+}
+
+/* One batch from one ring; how many packets that were. */
+static unsigned run_tx(struct vif *v, struct vif_queue *q)
+{
+    collect_tx(v, q);
+    bool failed = copy_batch(v) != 0;
+    for (unsigned i = 0; i < v->frames; i++) {
+        int16_t status = failed ? drop_tx(v, NETIF_RSP_ERROR) : send_frame(v, &v->frame[i], &v->packet[i]);
+        answer_tx(q, &v->packet[i], status);
+    }
+    if (ring_publish(&q->tx))
+        notify(v, q->tx_port);
+    unsigned done = v->frames;
+    start_batch(v);
+    return done;
+}
+
+/* --- to the guest
+ * ------------------------------------------------------------------------------------------------- */
+
+static bool is_gso(const struct vif_frame *f)
+{
+    return f->header.gso_type != VIRTIO_NET_HDR_GSO_NONE;
+}
+
+static bool gso_is_v4(const struct vif_frame *f)
+{
+    return (f->header.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) == VIRTIO_NET_HDR_GSO_TCPV4;
+}
+
+/* True when a frame read from the tap device is for this guest; takes the VLAN tag off. */
+static bool accept(struct vif *v, struct vif_frame *f)
+{
+    if (f->bytes < FRAME_MIN)
+        return false;
+    if (v->vlan) {
+        if (f->bytes < FRAME_MIN + TAG_BYTES || (f->data[12] << 8 | f->data[13]) != TYPE_VLAN ||
+            ((f->data[14] << 8 | f->data[15]) & 0xfff) != v->vlan)
+            return false;
+        memmove(f->data + TAG_BYTES, f->data, 12);
+        f->data += TAG_BYTES;
+        f->bytes -= TAG_BYTES;
+        if (f->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+            f->header.csum_start -= TAG_BYTES;
+    }
+    static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    bool multicast = (f->data[0] & 1) && memcmp(f->data, broadcast, 6) != 0;
+    return !multicast || !v->filter_multicast || steering_mcast_wanted(v->steering, f->data);
+}
+
+/* Finishes what the guest cannot do itself. False when the frame cannot be delivered at all. */
+static bool fit_to_guest(struct vif *v, struct vif_frame *f)
+{
+    bool v6 = f->bytes > FRAME_MIN && f->data[12] == 0x86 && f->data[13] == 0xdd;
+    bool can_csum = v6 ? v->csum6 : v->csum4;
+    if (is_gso(f) && !(gso_is_v4(f) ? v->gso4 : v->gso6))
+        return false;
+    if ((f->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) && !can_csum && !is_gso(f)) {
+        if (!frame_checksum(f->data, f->bytes, &f->header))
+            return false;
+        f->header.flags = VIRTIO_NET_HDR_F_DATA_VALID;
+    }
+    f->slots = (unsigned)((f->bytes + PAGE - 1) / PAGE);
+    if (f->slots > 1 && !v->sg)
+        return false;
+    f->queue = steering_queue(v->steering, f->data, f->bytes, v->queues, &f->hash_type, &f->hash);
+    f->slots += is_gso(f) + (f->hash_type >= 0);
+    return true;
+}
+
+/* Reads one frame from the tap device into the next place of the batch. 1, or 0 when none waits, or -1 when
+ * dropped. */
+static int read_frame(struct vif *v)
+{
+    struct vif_frame *f = &v->frame[v->frames];
+    f->data = frame_memory(v);
+    struct iovec iov[2] = {{&f->header, sizeof(f->header)}, {f->data, 65550}};
+    ssize_t got = readv(v->tap, iov, 2);
+    if (got <= (ssize_t)sizeof(f->header))
+        return 0;
+    f->bytes = (size_t)got - sizeof(f->header);
+    if (accept(v, f) && fit_to_guest(v, f))
+        return 1;
+    v->stats->value[VIF_RX_DROPPED]++;
+    return -1;
+}
+
+/* Takes the guest's pages for a frame and adds the copies. False when it has too few of them. */
+static bool place_rx(struct vif *v, struct vif_frame *f)
+{
+    struct back_ring *r = &v->queue[f->queue].rx;
+    int waiting = ring_waiting(r);
+    if (waiting < 0) {
+        v->broken = "its receive index ran past the end of the ring";
+        return false;
+    }
+    if ((unsigned)waiting < f->slots)
+        return false;
+    unsigned extras = is_gso(f) + (f->hash_type >= 0);
+    f->first_copy = v->copies;
+    size_t at = 0;
+    for (unsigned i = 0; i < f->slots; i++) {
+        struct netif_rx_request request;
+        ring_copy_out(r, r->req_cons++, &request, sizeof(request));
+        f->rx_id[i] = request.id;
+        if (i >= 1 && i <= extras)
+            continue; /* extra information has a slot, but no use for its page */
+        size_t bytes = f->bytes - at < PAGE ? f->bytes - at : PAGE;
+        v->copy[v->copies++] = (struct xenio_copy){
+            .source.local = f->data + at,
+            .dest.foreign = {.gref = request.gref, .offset = 0, .domid = v->device.frontend_domid},
+            .bytes = (uint16_t)bytes,
+            .flags = XENIO_DEST_GREF};
+        at += bytes;
+    }
+    f->copies = v->copies - f->first_copy;
+    return true;
+}
+
+/* Keeps the frame at the end of the batch for later, in memory of its own. */
+static void hold(struct vif *v, const struct vif_frame *f)
+{
+    v->held = true;
+    v->held_frame = *f;
+    v->held_frame.data = v->held_memory;
+    memcpy(v->held_memory, f->data, f->bytes);
+}
+
+/* The frame that was held back comes first. False when it still has to wait. */
+static bool release_held(struct vif *v)
+{
+    struct vif_frame *f = &v->frame[0];
+    if (!v->held)
+        return true;
+    *f = v->held_frame;
+    f->data = v->memory + VIF_TAG_ROOM;
+    memcpy(f->data, v->held_memory, f->bytes);
+    if (!place_rx(v, f))
+        return false;
+    v->held = false;
+    v->frames = 1;
+    return true;
+}
+
+/* Fills the batch from the tap device. */
+static void collect_rx(struct vif *v)
+{
+    start_batch(v);
+    if (!release_held(v))
+        return;
+    while (v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH && memory_left(v)) {
+        struct vif_frame *f = &v->frame[v->frames];
+        int got = read_frame(v);
+        if (got == 0)
+            return;
+        if (got < 0)
+            continue;
+        if (!place_rx(v, f)) {
+            hold(v, f);
+            return;
+        }
+        v->frames++;
+    }
+}
+
+static uint16_t first_flags(const struct vif_frame *f, unsigned pieces)
+{
+    uint16_t flags = 0;
+    if (f->header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+        flags |= NETRXF_csum_blank | NETRXF_data_validated;
+    else if (f->header.flags & VIRTIO_NET_HDR_F_DATA_VALID)
+        flags |= NETRXF_data_validated;
+    if (pieces > 1)
+        flags |= NETRXF_more_data;
+    if (is_gso(f) || f->hash_type >= 0)
+        flags |= NETRXF_extra_info;
+    return flags;
+}
+
+static void respond_extras(const struct vif_frame *f, struct back_ring *r)
+{
+    struct netif_extra_info e;
+    if (is_gso(f)) {
+        memset(&e, 0, sizeof(e));
+        e.type = XEN_NETIF_EXTRA_TYPE_GSO;
+        e.flags = f->hash_type >= 0 ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
+        e.u.gso.type = gso_is_v4(f) ? XEN_NETIF_GSO_TYPE_TCPV4 : XEN_NETIF_GSO_TYPE_TCPV6;
+        e.u.gso.size = f->header.gso_size;
+        ring_respond(r, &e, sizeof(e));
+    }
+    if (f->hash_type >= 0) {
+        memset(&e, 0, sizeof(e));
+        e.type = XEN_NETIF_EXTRA_TYPE_HASH;
+        e.u.hash.type = (uint8_t)f->hash_type;
+        e.u.hash.algorithm = XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ;
+        memcpy(e.u.hash.value, &f->hash, sizeof(e.u.hash.value));
+        ring_respond(r, &e, sizeof(e));
+    }
+}
+
+/* Answers the slots of one frame, in their order. */
+static void respond_rx(struct vif *v, const struct vif_frame *f, bool good)
+{
+    struct back_ring *r = &v->queue[f->queue].rx;
+    unsigned extras = is_gso(f) + (f->hash_type >= 0), pieces = f->slots - extras;
+    for (unsigned i = 0, piece = 0; i < f->slots; i++) {
+        if (good && i == 1 && extras) {
+            respond_extras(f, r);
+            i += extras - 1;
+            continue;
+        }
+        size_t left = f->bytes - (size_t)piece * PAGE;
+        struct netif_rx_response response = {.id = f->rx_id[i], .status = NETIF_RSP_ERROR};
+        if (good) {
+            response.status = (int16_t)(left < PAGE ? left : PAGE);
+            response.flags = piece == 0 ? first_flags(f, pieces) : piece + 1 < pieces ? NETRXF_more_data : 0;
+        }
+        ring_respond(r, &response, sizeof(response));
+        piece++;
+    }
+    v->stats->value[good ? VIF_RX_PACKETS : VIF_RX_DROPPED]++;
+    if (good)
+        v->stats->value[VIF_RX_BYTES] += f->bytes;
+}
+
+static unsigned run_rx(struct vif *v)
+{
+    collect_rx(v);
+    bool failed = copy_batch(v) != 0;
+    unsigned done = v->frames;
+    for (unsigned i = 0; i < done; i++)
+        respond_rx(v, &v->frame[i], !failed && copied(v, &v->frame[i]));
+    for (unsigned i = 0; done && i < v->queues; i++)
+        if (ring_publish(&v->queue[i].rx))
+            notify(v, v->queue[i].rx_port);
+    return done;
+}
+
+/* --- control ring
+ * ------------------------------------------------------------------------------------------------- */
+
+static int fetch(void *context, uint32_t gref, void *out, unsigned bytes)
+{
+    struct vif *v = context;
+    struct xenio_copy copy = {
+        .source.foreign = {.gref = gref, .offset = 0, .domid = v->device.frontend_domid},
+        .dest.local = out,
+        .bytes = (uint16_t)bytes,
+        .flags = XENIO_SOURCE_GREF};
+    int rc = xenio_copy(v->io, &copy, 1);
+    return rc ? rc : copy.status ? -EFAULT : 0;
+}
+
+static unsigned run_control(struct vif *v)
+{
+    if (!v->control_page)
+        return 0;
+    int waiting = ring_waiting(&v->control);
+    if (waiting < 0)
+        v->broken = "its control index ran past the end of the ring";
+    unsigned done = 0;
+    for (; waiting > 0; waiting--, done++) {
+        struct xen_netif_ctrl_request request;
+        struct xen_netif_ctrl_response response;
+        ring_copy_out(&v->control, v->control.req_cons++, &request, sizeof(request));
+        steering_request(v->steering, &request, v->queues, fetch, v, &response);
+        ring_respond(&v->control, &response, sizeof(response));
+    }
+    if (ring_publish(&v->control))
+        notify(v, v->control_port);
+    return done;
+}
+
+/* --- together
+ * ----------------------------------------------------------------------------------------------------- */
+
+static bool sleep_rings(struct vif *v)
+{
+    bool more = false;
+    for (unsigned i = 0; i < v->queues; i++) {
+        if (v->wake_at == 0)
+            more |= ring_sleep(&v->queue[i].tx);
+        if (!v->held || v->held_frame.queue != i)
+            continue;
+        struct back_ring *rx = &v->queue[i].rx;
+        rx->header->req_event = rx->req_cons + v->held_frame.slots;
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        more |= ring_waiting(rx) >= (int)v->held_frame.slots;
+    }
+    if (v->control_page)
+        more |= ring_sleep(&v->control);
+    return more;
+}
+
+bool vif_run(struct vif *v)
+{
+    for (unsigned round = 0; round < ROUNDS_PER_TURN && !v->broken; round++) {
+        unsigned progress = run_control(v);
+        v->wake_at = 0;
+        for (unsigned i = 0; i < v->queues && !v->broken; i++)
+            progress += run_tx(v, &v->queue[i]);
+        if (!v->broken)
+            progress += run_rx(v);
+        if (progress == 0 && !v->broken && !sleep_rings(v))
+            return false;
+    }
+    return !v->broken;
+}
+
+/* --- attaching
+ * ---------------------------------------------------------------------------------------------------- */
+
+int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct steering *steering)
+{
+    v->io = io;
+    v->tap = tap;
+    v->stats = stats;
+    v->steering = steering;
+    v->control_port = -1;
+    v->memory =
+        mmap(NULL, MEMORY_BYTES + FRAME_SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (v->memory == MAP_FAILED)
+        return -ENOMEM;
+    v->held_memory = v->memory + MEMORY_BYTES;
+    return 0;
+}
+
+static void *map_ring(struct vif *v, struct back_ring *ring, uint32_t gref, uint32_t slot_bytes,
+                      const char *name)
+{
+    void *page = xenio_map(v->io, v->device.frontend_domid, &gref, 1, true);
+    if (page)
+        ring_attach(ring, page, PAGE, slot_bytes);
+    else
+        log_line("cannot map the %s ring of domain %u (grant %u): %s", name, v->device.frontend_domid, gref,
+                 strerror(errno));
+    return page;
+}
+
+static int bind_port(struct vif *v, uint32_t remote)
+{
+    int port = xenio_bind(v->io, v->device.frontend_domid, remote);
+    if (port < 0)
+        log_line("cannot bind to event channel %u of domain %u: %s", remote, v->device.frontend_domid,
+                 strerror(-port));
+    return port;
+}
+
+int vif_attach_queue(struct vif *v, unsigned index, uint32_t tx_gref, uint32_t rx_gref, uint32_t tx_port,
+                     uint32_t rx_port)
+{
+    struct vif_queue *q = &v->queue[index];
+    *q = (struct vif_queue){.tx_port = -1, .rx_port = -1};
+    v->queues = index + 1;
+    q->tx_page = map_ring(v, &q->tx, tx_gref, TX_SLOT_BYTES, "transmit");
+    q->rx_page = map_ring(v, &q->rx, rx_gref, RX_SLOT_BYTES, "receive");
+    if (!q->tx_page || !q->rx_page)
+        return -EINVAL;
+    q->tx_port = bind_port(v, tx_port);
+    q->rx_port = tx_port == rx_port ? q->tx_port : bind_port(v, rx_port);
+    if (q->tx_port < 0 || q->rx_port < 0)
+        return -EINVAL;
+    int waiting = ring_waiting(&q->tx);
+    if (waiting > 0)
+        v->stats->value[VIF_REPLAYED] += (unsigned)waiting;
+    xenio_notify(v->io, (uint32_t)q->tx_port);
+    if (q->rx_port != q->tx_port)
+        xenio_notify(v->io, (uint32_t)q->rx_port);
+    return 0;
+}
+
+int vif_attach_control(struct vif *v, uint32_t gref, uint32_t port)
+{
+    v->control_page = map_ring(v, &v->control, gref, CTRL_SLOT_BYTES, "control");
+    if (!v->control_page)
+        return -EINVAL;
+    v->control_port = bind_port(v, port);
+    return v->control_port < 0 ? -EINVAL : xenio_notify(v->io, (uint32_t)v->control_port);
+}
+
+void vif_detach(struct vif *v)
+{
+    for (unsigned i = 0; i < v->queues; i++) {
+        struct vif_queue *q = &v->queue[i];
+        if (q->rx_port >= 0 && q->rx_port != q->tx_port)
+            xenio_unbind(v->io, (uint32_t)q->rx_port);
+        if (q->tx_port >= 0)
+            xenio_unbind(v->io, (uint32_t)q->tx_port);
+        if (q->tx_page)
+            xenio_unmap(v->io, q->tx_page, 1);
+        if (q->rx_page)
+            xenio_unmap(v->io, q->rx_page, 1);
+    }
+    if (v->control_port >= 0)
+        xenio_unbind(v->io, (uint32_t)v->control_port);
+    if (v->control_page)
+        xenio_unmap(v->io, v->control_page, 1);
+    v->control_page = NULL;
+    v->control_port = -1;
+    v->queues = 0;
+    v->held = false;
+    v->broken = NULL;
+    v->wake_at = 0;
+}
