@@ -30,6 +30,7 @@ uint32_t arch_tlb_clock(void);
 cpumask_t arch_tlb_stale(cpumask_t mask, uint32_t stamp);
 /* The vcpu that runs on this CPU. Read once, at the edge. */
 struct vcpu *arch_current(void);
+void arch_set_current(struct vcpu *v); /* a CPU's start only */
 
 /* The work word of a CPU (bh/work.h), which the way out of the hypervisor tests. */
 _Atomic uint32_t *arch_work_word(unsigned int cpu);

@@ -24,4 +24,7 @@ struct cause {
 /* Notes the failing check in `v` (NULL: nobody to tell) and returns `error`, which is negative. */
 int fail(struct vcpu *v, int error, const char *check, uint64_t a, uint64_t b);
 
+/* The record's text with its values in place; NUL-terminated, cut to size (at least 1). */
+void cause_format(const struct cause *c, char *out, size_t size);
+
 #endif

@@ -45,6 +45,7 @@ extern char saved_cmdline[CMDLINE_MAX]; /* as given, for XENVER_commandline */
 
 /* Parses once; later calls do nothing. `text` NULL: none. Prints nothing: it may run before the console. */
 void cmdline_parse(const char *text);
-void cmdline_report(void); /* prints the complaints */
+void cmdline_apply(const char *text); /* reads one more text; cmdline_parse() does it for the loader's */
+void cmdline_report(void);            /* prints the complaints */
 
 #endif

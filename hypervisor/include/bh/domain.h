@@ -21,11 +21,15 @@
 #include <bh/evtchn.h>
 #include <bh/sched.h>
 #include <bh/rangeset.h>
+#include <bh/printk.h>
+#include <bh/policy.h>
+#include <bh/work.h>
 #include <public/xen.h>
 #include <public/vcpu.h>
 #include <asm/domain.h>
 
 #define DOMAIN_MAX_VCPUS 128
+#define SHUTDOWN_CODE_INVALID 0xffffffffU /* none noted */
 #define DOMID_LIMIT      DOMID_FIRST_RESERVED
 
 struct grant_table;
@@ -108,6 +112,8 @@ struct domain {
     struct domain *target; /* held reference: the domain this one may act upon (device model), or NULL */
 
     struct list all; /* every domain, ordered by id */
+    struct domain *hash_next;
+    struct deferred free_job;
     struct spinlock lock;
 
     uint32_t max_vcpus;
@@ -129,8 +135,13 @@ struct domain {
     struct timer watchdog[2];
     uint32_t watchdog_in_use;
     int64_t time_offset_s;
-    uint32_t vm_assist;
+    uint64_t vm_assist; /* bit per VMASST_TYPE_* */
     uint64_t unpause_hint;
+
+    /* Console output: the line being collected, and limits on what the guest may make us print. */
+    char console_line[128];
+    uint32_t console_fill;
+    struct log_limit console_limit, log_limit;
 
     struct sched_domain sched;
     struct arch_domain arch;
@@ -183,6 +194,21 @@ void domain_shutdown(struct domain *d, uint32_t reason);
 void domain_crash(struct domain *d, const char *why, ...) printf_like(2, 3);
 /* Starts or continues tearing down; 0: done, -ERESTART-like HYPERCALL_RESTART never leaks: -EAGAIN means call again. */
 int domain_kill(struct domain *d);
+
+/* Undoes domain_shutdown: the guest runs on (after a suspend). */
+void domain_resume(struct domain *d);
+/* The toolstack's pause and unpause, counted by themselves. 0, -EUSERS (too many), -EINVAL (not paused). */
+int must_check domain_pause_by_controller(struct domain *d);
+int must_check domain_unpause_by_controller(struct domain *d);
+/* Boot: the domains that own what no guest owns, and the idle vcpus' one. */
+void domain_init(void);
+
+/* Parts of a vcpu's end, each idempotent (common/vcpu.c). */
+void vcpu_stop_timers(struct vcpu *v);
+void vcpu_forget_guest(struct vcpu *v); /* gives back the pages it shares with the guest */
+void vcpu_destroy(struct vcpu *v);
+/* The scheduler's word on v->state: changes it if it is `from`. */
+void sched_set_state(struct vcpu *v, enum vcpu_state from, enum vcpu_state to);
 
 struct domain *domain_next(domid_t after); /* first domain with id > after (int 0xffff: from the start), referenced */
 

@@ -31,25 +31,28 @@ struct grant_table;
 
 /*
  * Makes d's empty table: one frame at once, at most max_frames of entries and max_maptrack frames of handles
- * (0 of them: the domain cannot map), highest version allowed. Sets d->grant. Returns 0, -EINVAL, -ENOMEM.
+ * (256 to a frame; 0 frames: the domain cannot map; < 0: default), highest version allowed. Sets d->grant.
+ * Returns 0, -EINVAL, -ENOMEM; destroy accepts what failed.
  */
 int must_check grant_table_init(struct domain *d, int32_t max_frames, int32_t max_maptrack,
                                 uint32_t max_version);
-/* Gives up every mapping that d made of others' grants; 0: done, -EAGAIN: preempted, call again. */
+/*
+ * The domain goes: gives up every mapping that it made of others' grants, then its own frames. What others
+ * still map of it stays accounted until they unmap it. 0: done, -EAGAIN: preempted, call again.
+ */
 int must_check grant_table_release(struct domain *d);
-/* Frees the table. Idempotent; after release, or before the domain ran. */
+/* Frees the rest, when the last reference to d is gone. Idempotent. */
 void grant_table_destroy(struct domain *d);
 
-/* Writes entry `ref`: `to` may use `frame`. For the domain builder (console, store). 0, -EINVAL (no such
- * entry). */
-int must_check grant_seed(struct domain *d, uint32_t ref, domid_t to, uint64_t frame);
 /*
  * The frame with entries (or, status, with version 2's status words) at `index`, growing the table as needed:
- * for XENMEM_add_to_physmap and XENMEM_acquire_resource. Returns 0, -EINVAL, -ENOMEM.
+ * for XENMEM_add_to_physmap and XENMEM_acquire_resource. Returns 0, -EINVAL, -ENOMEM; v: for the cause.
  */
 int must_check grant_table_frame(struct vcpu *v, struct domain *d, uint32_t index, bool status, mfn_t *mfn);
+/* Frames of entries or of status words that d has now. */
+uint32_t grant_table_frames(struct domain *d, bool status);
 
-/* Whether the frame belongs to d's table; its pages may be mapped by d though the hypervisor owns them. */
+/* Prints the table and the grants in use to the console (debug key g). */
 void grant_dump(struct domain *d);
 
 #endif

@@ -81,6 +81,7 @@ DECLARE_HYPERCALL(do_grant_table_op);
 DECLARE_HYPERCALL(do_vm_assist);
 DECLARE_HYPERCALL(do_vcpu_op);
 DECLARE_HYPERCALL(do_sched_op);
+DECLARE_HYPERCALL(do_sched_op_compat);
 DECLARE_HYPERCALL(do_event_channel_op);
 DECLARE_HYPERCALL(do_physdev_op);
 DECLARE_HYPERCALL(do_sysctl);

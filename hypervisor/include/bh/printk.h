@@ -22,6 +22,15 @@ void printk(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 void printk_guest(enum log_level level, const struct domain *d, const char *fmt, ...) printf_like(3, 4);
 void vprintk(enum log_level level, const char *prefix, const char *fmt, va_list args);
 
+/* How many lines a source may print in a window of time. Zeroed: nothing used yet. */
+#define LOG_LIMIT_LINES  40
+#define LOG_LIMIT_WINDOW NSEC(2)
+struct log_limit {
+    uint64_t window_start;
+    uint32_t used, suppressed;
+};
+bool log_limit_pass(struct log_limit *l, uint32_t amount);
+
 /* Like the C library's: NUL-terminated when size > 0; returns the length the whole text has. */
 int bh_vsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 int bh_snprintf(char *buf, size_t size, const char *fmt, ...) printf_like(3, 4);

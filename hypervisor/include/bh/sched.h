@@ -31,22 +31,28 @@ struct sched_vcpu {
     uint32_t cpu; /* assigned CPU: its lock covers this struct, v->state and v->runstate */
     uint8_t priority;
     _Atomic bool
-        running; /* from being picked until its state is saved: no other CPU may touch its registers */
-    bool queued; /* stands in the CPU's run queue */
-    bool parked; /* capped and out of credit: waits for the next accounting */
-    bool yielded;
+        running;       /* from being picked until its state is saved: no other CPU may touch its registers */
+    bool queued;       /* stands in the CPU's run queue */
+    bool parked;       /* capped and out of credit: waits for the next accounting */
+    bool yielded;      /* behind everybody else this once */
+    bool migrating;    /* leaves a CPU that it may not use: placed again once its state is saved */
     bool pin_override; /* SCHEDOP_pin_override holds: hard_saved is what comes back */
     bool ran;          /* since the last accounting */
     struct list link;
     cpumask_t hard, soft, hard_saved;
-    int64_t credit; /* ns of CPU time */
-    uint64_t since; /* when it was picked, system time */
+    int64_t credit;   /* ns of CPU time */
+    uint64_t since;   /* start of its time slice, system time */
+    uint64_t charged; /* up to when its running was charged */
 };
 
 struct sched_domain {
-    uint32_t weight;          /* 1..65535, 256 is normal */
-    uint32_t cap;             /* percent of one CPU; 0: none */
-    _Atomic uint32_t pollers; /* vcpus in SCHEDOP_poll */
+    uint32_t weight; /* 1..65535, 256 is normal */
+    uint32_t cap;    /* percent of one CPU; 0: none */
+    /* Accounting: vcpus that wanted a CPU in the last period, credit for them, and whether more is of no use.
+     */
+    uint32_t active;
+    bool settled;
+    uint64_t share;
 };
 
 #define SCHED_WEIGHT_DEFAULT 256
@@ -55,7 +61,9 @@ struct sched_domain {
 /* Boot and CPU hotplug */
 void sched_init(void);
 void sched_cpu_init(unsigned int cpu, struct vcpu *idle); /* before the CPU schedules for the first time */
-void noreturn_fn idle_loop(void);                         /* an idle vcpu's life */
+/* A secondary CPU's first step in common code: its idle vcpu becomes current; idle_loop() follows. */
+void smp_cpu_ready(unsigned int cpu);
+void noreturn_fn idle_loop(void); /* an idle vcpu's life */
 struct vcpu *sched_idle_vcpu(unsigned int cpu);
 
 /* Life of a vcpu in the scheduler */
@@ -89,9 +97,13 @@ void sched_switched_in(struct vcpu *next);
 int must_check sched_set_affinity(struct vcpu *v, cpumask_t hard, cpumask_t soft);
 int must_check sched_set_params(struct domain *d, uint32_t weight, uint32_t cap);
 int must_check sched_pin_override(struct vcpu *v, int32_t cpu);
+/* The CPUs that v may use changed (its pool did). */
+void sched_resettle(struct vcpu *v);
 uint64_t sched_vcpu_runtime(struct vcpu *v); /* ns on a CPU so far */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 uint64_t sched_cpu_idle_time(unsigned int cpu);
+/* Writes v's time where its guest asked for a second copy (common/vcpu.c). v's address space is loaded. */
+void vcpu_publish_time(struct vcpu *v);
 
 /* Parameters for sysctl: in ms and microseconds. */
 struct sched_params {
@@ -109,7 +121,6 @@ struct cpupool_info {
     uint32_t id, sched_id, nr_domains;
     cpumask_t cpus;
 };
-void cpupool_init(void);
 int must_check cpupool_create(uint32_t wanted_id, uint32_t *id);
 int must_check cpupool_destroy(uint32_t id);
 int must_check cpupool_info(uint32_t at_least_id, struct cpupool_info *out); /* first pool with id >= */

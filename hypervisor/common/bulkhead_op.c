@@ -1,0 +1,61 @@
+/* Bulkhead's own hypercall (public/bulkhead.h). */
+#include <bh/domain.h>
+#include <bh/errno.h>
+#include <bh/hypercall.h>
+#include <bh/string.h>
+#include <public/bulkhead.h>
+
+/* The newest record of d's vcpus that the caller has not seen and that its filter lets through. */
+static struct vcpu *newest_cause(struct domain *d, const struct bulkhead_cause *ask)
+{
+    struct vcpu *v, *newest = NULL;
+
+    for_each_vcpu (d, v) {
+        if (v->cause.sequence <= ask->after)
+            continue;
+        if (ask->hypercall != BULKHEAD_CAUSE_ANY && ask->hypercall != v->cause.hypercall)
+            continue;
+        if (!newest || v->cause.sequence > newest->cause.sequence)
+            newest = v;
+    }
+    return newest;
+}
+
+static long get_cause(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+{
+    struct bulkhead_cause *out = arg;
+    struct vcpu *found;
+    struct domain *d;
+    int ret;
+
+    ret = domain_get_for(v, out->domid, POLICY_INSPECT, &d);
+    if (ret)
+        return ret;
+    found = newest_cause(d, out);
+    if (found) {
+        struct cause c = found->cause;
+
+        out->hypercall = c.hypercall;
+        out->subop = c.subop;
+        out->error = c.error;
+        out->vcpu = found->id;
+        out->pad = 0;
+        out->pad2 = 0;
+        out->sequence = c.sequence;
+        out->time_ns = c.time_ns;
+        memset(out->text, 0, sizeof(out->text));
+        cause_format(&c, out->text, sizeof(out->text));
+    }
+    domain_put(d);
+    return found ? 0 : -ENODATA; /* no cause for this: it would hide the records asked for */
+}
+
+static const struct subop ops[] = {
+    [BULKHEAD_get_cause] = {get_cause, sizeof(struct bulkhead_cause), ARG_INOUT, false},
+};
+
+long do_bulkhead_op(struct vcpu *v, unsigned long op, unsigned long untrusted_arg, unsigned long a3,
+                    unsigned long a4, unsigned long a5)
+{
+    return subop_dispatch(v, ops, ARRAY_SIZE(ops), op, untrusted_arg);
+}

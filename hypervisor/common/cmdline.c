@@ -1,0 +1,403 @@
+/*
+ * The hypervisor's command line: words separated by spaces, each "name", "name=value" or "no-name". One row
+ * of the table per option says how its value is read and where it goes. Reading is separate from complaining:
+ * words that no row knows or accepts are remembered, and cmdline_report() prints them when there is a
+ * console.
+ */
+#include <bh/cmdline.h>
+#include <bh/printk.h>
+#include <bh/string.h>
+
+#define COMPLAINTS_MAX 16
+#define MAX_CPU_COUNT  128
+
+struct options options = {
+    .console = CONSOLE_COM1 | CONSOLE_VGA,
+    .com = {{.data_bits = 8, .stop_bits = 1, .parity = 'n'}, {.data_bits = 8, .stop_bits = 1, .parity = 'n'}},
+    .conring_size = 64 << 10,
+    .sched_credit_tslice_ms = 30,
+    .sched_ratelimit_us = 1000,
+    .smep = true,
+    .smap = true,
+    .umip = true,
+    .spec_ctrl = true,
+};
+
+char saved_cmdline[CMDLINE_MAX];
+
+static struct {
+    const char *what;
+    char word[48];
+} complaint[COMPLAINTS_MAX];
+static unsigned int nr_complaints;
+
+/* A value being read: [at, end). */
+struct text {
+    const char *at, *end;
+};
+
+static bool at_end(const struct text *t)
+{
+    return t->at == t->end;
+}
+
+static bool take_char(struct text *t, char c)
+{
+    if (at_end(t) || *t->at != c)
+        return false;
+    t->at++;
+    return true;
+}
+
+static bool take_word(struct text *t, const char *word)
+{
+    size_t n = strlen(word);
+
+    if ((size_t)(t->end - t->at) < n || strncmp(t->at, word, n))
+        return false;
+    t->at += n;
+    return true;
+}
+
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
+}
+
+/* A number, decimal or 0x hexadecimal, at most `max`. */
+static bool take_number(struct text *t, uint64_t max, uint64_t *out)
+{
+    int base = take_word(t, "0x") ? 16 : 10;
+    const char *start = t->at;
+    uint64_t n = 0;
+
+    while (!at_end(t) && digit_of(*t->at) < base) {
+        int digit = digit_of(*t->at);
+
+        if (n > (max - (uint64_t)digit) / (uint64_t)base || (uint64_t)digit > max)
+            return false;
+        n = n * (uint64_t)base + (uint64_t)digit;
+        t->at++;
+    }
+    *out = n;
+    return t->at != start;
+}
+
+/* A size: a number with a suffix B, K, M, G or T; `shift` is the unit without one. */
+static bool take_size(struct text *t, unsigned int shift, uint64_t *out)
+{
+    static const char suffix[] = "bkmgt";
+    uint64_t n;
+
+    if (!take_number(t, UINT64_MAX >> 1, &n))
+        return false;
+    for (unsigned int i = 0; i < sizeof(suffix) - 1; i++) {
+        if (take_char(t, suffix[i]) || take_char(t, (char)(suffix[i] - 'a' + 'A'))) {
+            shift = i * 10;
+            break;
+        }
+    }
+    if (n > UINT64_MAX >> 1 >> shift)
+        return false;
+    *out = n << shift;
+    return true;
+}
+
+static bool is_one_of(const struct text *t, const char *const *words)
+{
+    for (; *words; words++)
+        if ((size_t)(t->end - t->at) == strlen(*words) && !strncmp(t->at, *words, strlen(*words)))
+            return true;
+    return false;
+}
+
+static bool read_bool(struct text *t, bool *out)
+{
+    static const char *const yes[] = {"", "1", "y", "yes", "on", "true", "enable", NULL};
+    static const char *const no[] = {"0", "n", "no", "off", "false", "disable", NULL};
+
+    *out = is_one_of(t, yes);
+    return *out || is_one_of(t, no);
+}
+
+/* Rows' readers: false means malformed, and leaves the option as it was. */
+
+static bool read_console(struct text *t, void *out)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } kind[] = {{"com1", CONSOLE_COM1}, {"com2", CONSOLE_COM2}, {"vga", CONSOLE_VGA}, {"none", CONSOLE_NONE}};
+    uint32_t consoles = 0;
+    size_t i;
+
+    do {
+        for (i = 0; i < ARRAY_SIZE(kind) && !take_word(t, kind[i].name); i++)
+            ;
+        if (i == ARRAY_SIZE(kind))
+            return false;
+        consoles |= kind[i].bit;
+    } while (take_char(t, ','));
+    *(uint32_t *)out = consoles;
+    return true;
+}
+
+/* <baud>[,<data bits><parity><stop bits>[,<port>[,<irq>]]], baud may be "auto" */
+static bool read_serial(struct text *t, void *out)
+{
+    struct serial_option s = {.given = true, .data_bits = 8, .parity = 'n', .stop_bits = 1};
+    uint64_t n;
+
+    if (!take_word(t, "auto")) {
+        if (!take_number(t, 115200, &n) || !n || 115200 % n)
+            return false;
+        s.baud = (uint32_t)n;
+    }
+    if (take_char(t, ',') && !at_end(t) && *t->at != ',') {
+        if (t->end - t->at < 3)
+            return false;
+        s.data_bits = (uint8_t)(t->at[0] - '0');
+        s.parity = t->at[1];
+        s.stop_bits = (uint8_t)(t->at[2] - '0');
+        t->at += 3;
+        if (s.data_bits < 5 || s.data_bits > 8 || !memchr("noems", s.parity, 5) || s.stop_bits < 1 ||
+            s.stop_bits > 2)
+            return false;
+    }
+    if (take_char(t, ',')) {
+        if (!take_number(t, 0xfff8, &n))
+            return false;
+        s.io_base = (uint16_t)n;
+    }
+    if (take_char(t, ',')) {
+        if (!take_number(t, 255, &n))
+            return false;
+        s.irq = (uint16_t)n;
+    }
+    *(struct serial_option *)out = s;
+    return true;
+}
+
+/* [min:<size>,][max:<size>,]<size>; a size with a minus means all but that much. */
+static bool read_dom0_mem(struct text *t, void *out)
+{
+    struct options *o = out, got = *o;
+
+    do {
+        uint64_t *amount = &got.dom0_mem;
+        bool *less = &got.dom0_mem_less;
+
+        if (take_word(t, "min:")) {
+            amount = &got.dom0_mem_min;
+            less = &got.dom0_mem_min_less;
+        } else if (take_word(t, "max:")) {
+            amount = &got.dom0_mem_max;
+            less = &got.dom0_mem_max_less;
+        }
+        *less = take_char(t, '-');
+        if (!take_size(t, 10, amount))
+            return false;
+    } while (take_char(t, ','));
+    if (at_end(t))
+        *o = got;
+    return true;
+}
+
+/* <n> or <min>-<max> */
+static bool read_dom0_vcpus(struct text *t, void *out)
+{
+    struct options *o = out;
+    uint64_t low, high;
+
+    if (!take_number(t, MAX_CPU_COUNT, &low))
+        return false;
+    high = low;
+    if (take_char(t, '-') && !take_number(t, MAX_CPU_COUNT, &high))
+        return false;
+    if (!high || low > high)
+        return false;
+    o->dom0_max_vcpus_min = (uint32_t)low;
+    o->dom0_max_vcpus = (uint32_t)high;
+    return true;
+}
+
+/* <level>[/<level of rate limited messages>]; the second is accepted and without effect, as everything is
+ * limited. */
+static bool read_level(struct text *t, void *out)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {{"none", LOG_ERROR}, {"error", LOG_ERROR}, {"warning", LOG_WARNING},
+                  {"info", LOG_INFO},  {"debug", LOG_DEBUG}, {"all", LOG_DEBUG}};
+    bool known = false, first = true;
+    int level = 0;
+
+    do {
+        known = false;
+        for (size_t i = 0; i < ARRAY_SIZE(levels) && !known; i++) {
+            known = take_word(t, levels[i].name);
+            if (known && first)
+                level = levels[i].level;
+        }
+        first = false;
+    } while (known && take_char(t, '/'));
+    if (known)
+        *(enum log_level *)out = (enum log_level)level;
+    return known;
+}
+
+static bool read_sched(struct text *t, void *out)
+{
+    return take_word(t, "credit");
+}
+
+static bool read_vga(struct text *t, void *out)
+{
+    bool keep = false;
+
+    do {
+        if (take_word(t, "keep"))
+            keep = true;
+        else if (!take_word(t, "current") && !take_word(t, "text-80x25"))
+            return false;
+    } while (take_char(t, ','));
+    *(bool *)out = keep;
+    return true;
+}
+
+enum kind { KIND_BOOL, KIND_SIZE, KIND_NUMBER, KIND_OTHER };
+
+static const struct option {
+    const char *name;
+    void *out;
+    bool (*read)(struct text *t, void *out); /* KIND_OTHER */
+    enum kind kind;
+    uint32_t min, max; /* KIND_NUMBER */
+} table[] = {
+    {"console", &options.console, read_console, KIND_OTHER, 0, 0},
+    {"com1", &options.com[0], read_serial, KIND_OTHER, 0, 0},
+    {"com2", &options.com[1], read_serial, KIND_OTHER, 0, 0},
+    {"dom0_mem", &options, read_dom0_mem, KIND_OTHER, 0, 0},
+    {"dom0_max_vcpus", &options, read_dom0_vcpus, KIND_OTHER, 0, 0},
+    {"dom0_vcpus_pin", &options.dom0_vcpus_pin, NULL, KIND_BOOL, 0, 0},
+    {"maxcpus", &options.maxcpus, NULL, KIND_NUMBER, 1, NR_CPUS},
+    {"noreboot", &options.noreboot, NULL, KIND_BOOL, 0, 0},
+    {"loglvl", &log_threshold, read_level, KIND_OTHER, 0, 0},
+    {"guest_loglvl", &log_threshold_guest, read_level, KIND_OTHER, 0, 0},
+    {"conring_size", &options.conring_size, NULL, KIND_SIZE, 0, 0},
+    {"sched", NULL, read_sched, KIND_OTHER, 0, 0},
+    {"sched_credit_tslice_ms", &options.sched_credit_tslice_ms, NULL, KIND_NUMBER, 1, 1000},
+    {"sched_ratelimit_us", &options.sched_ratelimit_us, NULL, KIND_NUMBER, 0, 500000},
+    {"smep", &options.smep, NULL, KIND_BOOL, 0, 0},
+    {"smap", &options.smap, NULL, KIND_BOOL, 0, 0},
+    {"umip", &options.umip, NULL, KIND_BOOL, 0, 0},
+    {"spec-ctrl", &options.spec_ctrl, NULL, KIND_BOOL, 0, 0},
+    {"vga", &options.vga_keep, read_vga, KIND_OTHER, 0, 0},
+};
+
+static bool read_value(const struct option *o, struct text *t)
+{
+    uint64_t n;
+    bool on;
+
+    switch (o->kind) {
+    case KIND_BOOL:
+        if (!read_bool(t, &on))
+            return false;
+        *(bool *)o->out = on;
+        return true;
+    case KIND_SIZE:
+        if (!take_size(t, 10, &n) || !at_end(t))
+            return false;
+        *(uint64_t *)o->out = n;
+        return true;
+    case KIND_NUMBER:
+        if (!take_number(t, o->max, &n) || n < o->min || !at_end(t))
+            return false;
+        *(uint32_t *)o->out = (uint32_t)n;
+        return true;
+    default:
+        return o->read(t, o->out) && at_end(t);
+    }
+}
+
+static void complain(const char *what, const char *word, size_t len)
+{
+    if (nr_complaints == COMPLAINTS_MAX)
+        return;
+    complaint[nr_complaints].what = what;
+    bh_snprintf(complaint[nr_complaints].word, sizeof(complaint[0].word), "%.*s",
+                (int)MIN(len, sizeof(complaint[0].word)), word);
+    nr_complaints++;
+}
+
+static const struct option *find_option(const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (strlen(table[i].name) == len && !strncmp(table[i].name, name, len))
+            return &table[i];
+    return NULL;
+}
+
+static void parse_word(const char *word, size_t len)
+{
+    const char *equals = memchr(word, '=', len);
+    size_t name_len = equals ? (size_t)(equals - word) : len;
+    const struct option *o = find_option(word, name_len);
+    struct text value = {equals ? equals + 1 : word + len, word + len};
+
+    if (o) {
+        if ((o->kind != KIND_BOOL && !equals) || !read_value(o, &value))
+            complain("malformed", word, len);
+        return;
+    }
+    if (!equals && len > 3 && !strncmp(word, "no-", 3)) {
+        o = find_option(word + 3, len - 3);
+        if (o && o->kind == KIND_BOOL) {
+            *(bool *)o->out = false;
+            return;
+        }
+    }
+    complain("unknown", word, len);
+}
+
+void cmdline_apply(const char *text)
+{
+    size_t len;
+
+    for (; *text; text += len) {
+        while (*text == ' ' || *text == '\t' || *text == '\n' || *text == '\r')
+            text++;
+        for (len = 0; text[len] && !memchr(" \t\n\r", text[len], 4); len++)
+            ;
+        if (len)
+            parse_word(text, len);
+    }
+}
+
+void cmdline_parse(const char *text)
+{
+    static bool done;
+
+    if (done || !text)
+        return;
+    done = true;
+    bh_snprintf(saved_cmdline, sizeof(saved_cmdline), "%s", text);
+    cmdline_apply(text);
+}
+
+void cmdline_report(void)
+{
+    printk(LOG_INFO, "Command line: %s", saved_cmdline);
+    for (unsigned int i = 0; i < nr_complaints; i++)
+        printk(LOG_WARNING, "Command line: %s option \"%s\" is ignored", complaint[i].what,
+               complaint[i].word);
+    if (nr_complaints == COMPLAINTS_MAX)
+        printk(LOG_WARNING, "Command line: there may be more of these");
+    nr_complaints = 0;
+}
