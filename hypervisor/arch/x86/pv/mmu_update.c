@@ -7,6 +7,7 @@
  * they pin them). Every request is read once, into a copy; a list is taken in pieces, and between them, or
  * when a bigger table is promoted or demoted, the hypercall may be restarted with the rest of the list.
  */
+#include <asm/guest_access.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
 #include <asm/tlb.h>
@@ -185,10 +186,45 @@ static void put_owners(struct vcpu *v, struct update_context *c)
         mm_put_owner(v, c->page_owner);
 }
 
+/* The commonest call by far: one entry of a level-1 table of the caller's own. false: not that simple,
+ * nothing done. */
+static inline bool update_single(struct vcpu *v, uint64_t untrusted_request, long *result)
+{
+    struct domain *d = v->domain;
+    struct mmu_update req;
+    struct page_info *table;
+    uint64_t *entry;
+
+    if (unlikely(copy_words_from_guest(&req, untrusted_request, sizeof(req) / 8)) ||
+        unlikely((req.ptr & 3) == MMU_MACHPHYS_UPDATE) || unlikely(req.ptr >> PAGE_SHIFT >= max_page))
+        return false;
+    table = mfn_to_page(paddr_to_mfn(req.ptr));
+    if (unlikely(!get_table(table, d, PGT_l1)))
+        return false;
+    entry = (uint64_t *)map_frame(MFN(0)) + req.ptr / sizeof(*entry);
+    *result = l1_update(v, d, d, entry, req.val, (req.ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
+    put_table(v, table);
+    return true;
+}
+
+static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+                        unsigned long a4);
+
 /* mmu_update(const struct mmu_update *requests, count, uint32_t *done, foreigndom) */
 DECLARE_HYPERCALL(do_mmu_update)
 {
-    struct update_context c = {.table = NULL};
+    long result;
+
+    if (likely(a2 == 1 && a4 == DOMID_SELF && !a3) && likely(!v->arch.pv.demoting) &&
+        likely(update_single(v, a1, &result)))
+        return result;
+    return update_list(v, a1, a2, a3, a4);
+}
+
+static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+                        unsigned long a4)
+{
+    struct update_context c;
     struct mmu_update requests[BATCH];
     uint32_t count = (uint32_t)a2 & ~MMU_UPDATE_PREEMPTED, before = 0, done = 0;
     int rc;
@@ -196,7 +232,8 @@ DECLARE_HYPERCALL(do_mmu_update)
     if (unlikely(a2 & MMU_UPDATE_PREEMPTED) && a3 && copy_from_guest(v, &before, a3, sizeof(before)))
         return fail(v, -EFAULT, "mmu_update: cannot read the done count at {0}", a3, 0);
     if (unlikely(v->arch.pv.demoting) && mm_finish_demotion(v))
-        return hypercall_restart(v, a1, a2, a3, a4, a5);
+        return hypercall_restart(v, a1, a2, a3, a4, 0);
+    c.table = NULL;
     rc = get_owners(v, (uint32_t)a4, &c);
     if (unlikely(rc))
         return rc;
