@@ -186,41 +186,6 @@ static void put_owners(struct vcpu *v, struct update_context *c)
         mm_put_owner(v, c->page_owner);
 }
 
-/* The commonest call by far: one entry of a level-1 table of the caller's own. false: not that simple,
- * nothing done. */
-static inline bool update_single(struct vcpu *v, uint64_t untrusted_request, long *result)
-{
-    struct domain *d = v->domain;
-    struct mmu_update req;
-    struct page_info *table;
-    uint64_t *entry;
-
-    if (unlikely(copy_words_from_guest(&req, untrusted_request, sizeof(req) / 8)) ||
-        unlikely((req.ptr & 3) == MMU_MACHPHYS_UPDATE) || unlikely(req.ptr >> PAGE_SHIFT >= max_page))
-        return false;
-    table = mfn_to_page(paddr_to_mfn(req.ptr));
-    if (unlikely(!get_table(table, d, PGT_l1)))
-        return false;
-    entry = (uint64_t *)map_frame(MFN(0)) + req.ptr / sizeof(*entry);
-    *result = l1_update(v, d, d, entry, req.val, (req.ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
-    put_table(v, table);
-    return true;
-}
-
-static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
-                        unsigned long a4);
-
-/* mmu_update(const struct mmu_update *requests, count, uint32_t *done, foreigndom) */
-DECLARE_HYPERCALL(do_mmu_update)
-{
-    long result;
-
-    if (likely(a2 == 1 && a4 == DOMID_SELF && !a3) && likely(!v->arch.pv.demoting) &&
-        likely(update_single(v, a1, &result)))
-        return result;
-    return update_list(v, a1, a2, a3, a4);
-}
-
 static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
                         unsigned long a4)
 {
@@ -259,8 +224,40 @@ static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsi
         return fail(v, -EFAULT, "mmu_update: cannot write the done count at {0}", a3, 0);
     if (rc == -EAGAIN && done < count)
         return hypercall_restart(v, a1 + done * sizeof(requests[0]), (count - done) | MMU_UPDATE_PREEMPTED,
-                                 a3, a4, a5);
+                                 a3, a4, 0);
     return rc == -EAGAIN ? 0 : rc;
+}
+
+/* The commonest call by far: one entry of a level-1 table of the caller's own. false: not that simple,
+ * nothing done. */
+static inline bool update_single(struct vcpu *v, uint64_t untrusted_request, long *result)
+{
+    struct domain *d = v->domain;
+    struct mmu_update req;
+    struct page_info *table;
+    uint64_t *entry;
+
+    if (unlikely(copy_words_from_guest(&req, untrusted_request, sizeof(req) / 8)) ||
+        unlikely((req.ptr & 3) == MMU_MACHPHYS_UPDATE) || unlikely(req.ptr >> PAGE_SHIFT >= max_page))
+        return false;
+    table = mfn_to_page(paddr_to_mfn(req.ptr));
+    if (unlikely(!get_table(table, d, PGT_l1)))
+        return false;
+    entry = (uint64_t *)map_frame(MFN(0)) + req.ptr / sizeof(*entry);
+    *result = l1_update(v, d, d, entry, req.val, (req.ptr & 3) == MMU_PT_UPDATE_PRESERVE_AD);
+    put_table(v, table);
+    return true;
+}
+
+/* mmu_update(const struct mmu_update *requests, count, uint32_t *done, foreigndom) */
+DECLARE_HYPERCALL(do_mmu_update)
+{
+    long result;
+
+    if (likely(a2 == 1 && a4 == DOMID_SELF && !a3) && likely(!v->arch.pv.demoting) &&
+        likely(update_single(v, a1, &result)))
+        return result;
+    return update_list(v, a1, a2, a3, a4);
 }
 
 uint64_t *pv_find_l1e(const struct vcpu *v, uint64_t va, mfn_t *table)
