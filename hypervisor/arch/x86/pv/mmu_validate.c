@@ -10,10 +10,9 @@
  * ("linear" page tables). Slots HV_FIRST_SLOT to HV_LAST_SLOT of level 4 are the hypervisor's: filled in on
  * promotion, skipped otherwise.
  *
- * A guest's kernel and user mode both run in ring 3, so present entries get PTE_USER on all levels. In level
- * 1 those that lacked it are marked PTE_GUEST_KERNEL; the others, user mappings, become PTE_GLOBAL: they stay
- * in the TLB while the vcpu goes between its kernel's and its user's tables. Cache attributes are for domains
- * with I/O memory.
+ * A guest's kernel and user mode both run in ring 3, so present entries get PTE_USER on all levels; in level
+ * 1 those that lacked it are marked PTE_GUEST_KERNEL. No entry of a guest is global: loading CR3 forgets all
+ * of them (asm/tlb.h). Cache attributes are for domains with I/O memory.
  *
  * An entry changes by compare-and-exchange: what the new value refers to is taken first, and what the
  * replaced value referred to is dropped after. The changer holds a use of the table, so that it stays
@@ -50,11 +49,8 @@ static inline bool entry_cas(uint64_t *entry, uint64_t old, uint64_t new)
 
 uint64_t l1_adjust(uint64_t entry)
 {
-    if (!(entry & PTE_USER))
-        return (entry & ~PTE_GLOBAL) | PTE_USER | PTE_GUEST_KERNEL;
-    if (entry & PTE_GUEST_KERNEL)
-        return entry & ~PTE_GLOBAL;
-    return entry | PTE_GLOBAL;
+    entry &= ~PTE_GLOBAL;
+    return entry & PTE_USER ? entry : entry | PTE_USER | PTE_GUEST_KERNEL;
 }
 
 /* Whether the frame is memory of a device, not RAM: nobody counts references on it. */
