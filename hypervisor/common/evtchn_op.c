@@ -52,7 +52,6 @@ static long op_bind_interdomain(struct vcpu *v, void *arg, uint64_t untrusted_ar
     struct domain *rd;
     int rc = domain_get_for(v, op->remote_dom, POLICY_EVTCHN_BIND, &rd);
 
-    (void)untrusted_arg;
     if (rc != 0)
         return rc;
     evtchn_lock_two(v->domain, rd);
@@ -71,7 +70,6 @@ static long op_bind_virq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct evtchn *chn;
     int rc;
 
-    (void)untrusted_arg;
     if (scope == VIRQ_NONE)
         return fail(v, -EINVAL, "event channels: bind_virq: there is no VIRQ {0}", op->virq, 0);
     if (to == NULL || (scope == VIRQ_GLOBAL && op->vcpu != 0))
@@ -102,7 +100,6 @@ static long op_bind_ipi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct evtchn *chn;
     int rc;
 
-    (void)untrusted_arg;
     if (vcpu_of(d, op->vcpu) == NULL)
         return fail(v, -ENOENT, "event channels: bind_ipi: no vcpu {0} (domain has {1})", op->vcpu,
                     d->max_vcpus);
@@ -124,7 +121,6 @@ static long op_bind_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct evtchn *chn;
     int rc;
 
-    (void)untrusted_arg;
     spin_lock(&d->evtchn.lock);
     rc = evtchn_take_port(v, d, &chn);
     if (rc == 0) {
@@ -164,7 +160,6 @@ static long op_status(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d;
     int rc = domain_get_for(v, op->dom, POLICY_INSPECT, &d);
 
-    (void)untrusted_arg;
     if (rc != 0)
         return rc;
     chn = evtchn_lookup(&d->evtchn, op->port);
@@ -229,7 +224,6 @@ static long op_bind_vcpu(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct vcpu *to = vcpu_of(d, op->vcpu);
     int rc;
 
-    (void)untrusted_arg;
     if (to == NULL)
         return fail(v, -ENOENT, "event channels: bind_vcpu: no vcpu {0} (domain has {1})", op->vcpu,
                     d->max_vcpus);
@@ -248,7 +242,6 @@ static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d = v->domain;
     struct evtchn *chn = evtchn_lookup(&d->evtchn, op->port);
 
-    (void)untrusted_arg;
     if (d->evtchn.fifo == NULL)
         return fail(v, -ENOSYS, "event channels: set_priority: the domain uses the 2-level ABI", 0, 0);
     if (chn == NULL || op->priority > EVTCHN_FIFO_PRIORITY_MIN)
@@ -260,25 +253,21 @@ static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 
 static long op_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return evtchn_fifo_init_control(v, arg);
 }
 
 static long op_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return evtchn_fifo_expand_array(v, arg);
 }
 
 static long op_unmask(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return evtchn_unmask(v, ((const struct evtchn_unmask *)arg)->port);
 }
 
 static long op_close(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return evtchn_close(v, v->domain, ((const struct evtchn_close *)arg)->port);
 }
 
@@ -289,7 +278,6 @@ static long op_alloc_unbound(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d;
     int rc;
 
-    (void)untrusted_arg;
     if (likely(op->dom == DOMID_SELF || op->dom == v->domain->id))
         return evtchn_alloc_unbound(v, v->domain, remote, &op->port);
     rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
@@ -341,9 +329,6 @@ long do_event_channel_op(struct vcpu *v, unsigned long a1, unsigned long a2, uns
 {
     struct evtchn_send send;
 
-    (void)a3;
-    (void)a4;
-    (void)a5;
     /* The hot one goes past the table. */
     if (likely(a1 == EVTCHNOP_send)) {
         if (unlikely(copy_from_guest(v, &send, a2, sizeof(send)) != 0))

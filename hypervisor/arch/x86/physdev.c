@@ -22,7 +22,6 @@ static long op_eoi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     const struct physdev_eoi *op = arg;
     struct domain *d = v->domain;
 
-    (void)untrusted_arg;
     if (op->irq >= d->arch.nr_pirqs)
         return fail(v, -EINVAL, "physdev: eoi: pirq {0} is beyond the domain's {1}", op->irq,
                     d->arch.nr_pirqs);
@@ -62,13 +61,11 @@ static long register_eoi_map(struct vcpu *v, const struct physdev_pirq_eoi_gmfn 
 
 static long op_pirq_eoi_gmfn_v1(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return register_eoi_map(v, arg, true);
 }
 
 static long op_pirq_eoi_gmfn_v2(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)untrusted_arg;
     return register_eoi_map(v, arg, false);
 }
 
@@ -90,7 +87,6 @@ static long op_irq_status_query(struct vcpu *v, void *arg, uint64_t untrusted_ar
     struct physdev_irq_status_query *op = arg;
     struct domain *d = v->domain;
 
-    (void)untrusted_arg;
     if (op->irq >= d->arch.nr_pirqs)
         return fail(v, -EINVAL, "physdev: irq_status_query: pirq {0} is beyond the domain's {1}", op->irq,
                     d->arch.nr_pirqs);
@@ -148,7 +144,6 @@ static long op_map_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d;
     long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
 
-    (void)untrusted_arg;
     if (rc != 0)
         return rc;
     switch (op->type) {
@@ -173,7 +168,6 @@ static long op_unmap_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d;
     long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
 
-    (void)untrusted_arg;
     if (rc != 0)
         return rc;
     if (op->pirq < 0 || (uint32_t)op->pirq >= d->arch.nr_pirqs)
@@ -190,7 +184,6 @@ static long op_get_free_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct physdev_get_free_pirq *op = arg;
     int pirq;
 
-    (void)untrusted_arg;
     if (op->type != MAP_PIRQ_TYPE_GSI && op->type != MAP_PIRQ_TYPE_MSI)
         return fail(v, -EINVAL, "physdev: get_free_pirq: type {0} is neither GSI nor MSI", (uint64_t)op->type,
                     0);
@@ -206,7 +199,6 @@ static long op_setup_gsi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_setup_gsi *op = arg;
 
-    (void)untrusted_arg;
     if (op->gsi < 0 || (unsigned int)op->gsi >= arch_nr_gsis())
         return fail(v, -EINVAL, "physdev: setup_gsi: GSI {0} is not one of the machine's {1}",
                     (uint64_t)op->gsi, arch_nr_gsis());
@@ -217,7 +209,6 @@ static long op_set_iopl(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_set_iopl *op = arg;
 
-    (void)untrusted_arg;
     if (op->iopl > 3)
         return fail(v, -EINVAL, "physdev: set_iopl: level {0} is above 3", op->iopl, 0);
     v->arch.pv.iopl = (uint8_t)op->iopl;
@@ -228,7 +219,6 @@ static long op_set_iobitmap(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_set_iobitmap *op = arg;
 
-    (void)untrusted_arg;
     if (op->nr_ports > MAX_IO_PORTS)
         return fail(v, -EINVAL, "physdev: set_iobitmap: {0} ports are more than {1}", op->nr_ports,
                     MAX_IO_PORTS);
@@ -241,7 +231,6 @@ static long op_apic_read(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     struct physdev_apic *op = arg;
 
-    (void)untrusted_arg;
     if (!ioapic_guest_read(op->apic_physbase, op->reg, &op->value))
         return fail(v, -EINVAL, "physdev: apic_read: no register {1} of an IO-APIC at {0}", op->apic_physbase,
                     op->reg);
@@ -255,7 +244,6 @@ static long op_apic_write(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     const struct physdev_apic *op = arg;
     uint32_t value;
 
-    (void)untrusted_arg;
     if (!ioapic_guest_read(op->apic_physbase, op->reg, &value))
         return fail(v, -EINVAL, "physdev: apic_write: no register {1} of an IO-APIC at {0}",
                     op->apic_physbase, op->reg);
@@ -267,7 +255,6 @@ static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_ar
 {
     struct physdev_irq *op = arg;
 
-    (void)untrusted_arg;
     if (op->irq >= arch_nr_gsis())
         return fail(v, -EINVAL, "physdev: alloc_irq_vector: GSI {0} is not one of the machine's {1}", op->irq,
                     arch_nr_gsis());
@@ -277,9 +264,6 @@ static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_ar
 
 static long op_free_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    (void)v;
-    (void)arg;
-    (void)untrusted_arg;
     return 0;
 }
 
@@ -287,7 +271,6 @@ static long op_manage_pci_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_manage_pci *op = arg;
 
-    (void)untrusted_arg;
     return pci_device_add(v, 0, op->bus, op->devfn);
 }
 
@@ -295,7 +278,6 @@ static long op_manage_pci_remove(struct vcpu *v, void *arg, uint64_t untrusted_a
 {
     const struct physdev_manage_pci *op = arg;
 
-    (void)untrusted_arg;
     return pci_device_remove(v, 0, op->bus, op->devfn);
 }
 
@@ -303,7 +285,6 @@ static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_
 {
     const struct physdev_manage_pci_ext *op = arg;
 
-    (void)untrusted_arg;
     if (op->is_extfn > 1 || op->is_virtfn > 1)
         return fail(v, -EINVAL, "physdev: manage_pci_add_ext: flags {0} and {1} are not 0 or 1", op->is_extfn,
                     op->is_virtfn);
@@ -314,7 +295,6 @@ static long op_pci_device_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_device_add *op = arg;
 
-    (void)untrusted_arg;
     return pci_device_add(v, op->seg, op->bus, op->devfn);
 }
 
@@ -322,7 +302,6 @@ static long op_pci_device_remove(struct vcpu *v, void *arg, uint64_t untrusted_a
 {
     const struct physdev_pci_device *op = arg;
 
-    (void)untrusted_arg;
     return pci_device_remove(v, op->seg, op->bus, op->devfn);
 }
 
@@ -330,7 +309,6 @@ static long op_prepare_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_device *op = arg;
 
-    (void)untrusted_arg;
     return pci_prepare_msix(v, op->seg, op->bus, op->devfn, false);
 }
 
@@ -338,7 +316,6 @@ static long op_release_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_device *op = arg;
 
-    (void)untrusted_arg;
     return pci_prepare_msix(v, op->seg, op->bus, op->devfn, true);
 }
 
@@ -346,7 +323,6 @@ static long op_restore_msi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_restore_msi *op = arg;
 
-    (void)untrusted_arg;
     return pci_restore_msi(v, 0, op->bus, op->devfn);
 }
 
@@ -354,7 +330,6 @@ static long op_restore_msi_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg
 {
     const struct physdev_pci_device *op = arg;
 
-    (void)untrusted_arg;
     return pci_restore_msi(v, op->seg, op->bus, op->devfn);
 }
 
@@ -362,7 +337,6 @@ static long op_pci_mmcfg_reserved(struct vcpu *v, void *arg, uint64_t untrusted_
 {
     const struct physdev_pci_mmcfg_reserved *op = arg;
 
-    (void)untrusted_arg;
     if (op->start_bus > op->end_bus)
         return fail(v, -EINVAL, "physdev: pci_mmcfg_reserved: buses {0} to {1} are no range", op->start_bus,
                     op->end_bus);
@@ -374,7 +348,6 @@ static long op_dbgp(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_dbgp_op *op = arg;
 
-    (void)untrusted_arg;
     if (op->op != PHYSDEVOP_DBGP_RESET_PREPARE && op->op != PHYSDEVOP_DBGP_RESET_DONE)
         return fail(v, -EINVAL, "physdev: dbgp_op: there is no operation {0}", op->op, 0);
     return 0;
@@ -414,8 +387,5 @@ static const struct subop physdev_table[] = {
 long do_physdev_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
                    unsigned long a5)
 {
-    (void)a3;
-    (void)a4;
-    (void)a5;
     return subop_dispatch(v, physdev_table, ARRAY_SIZE(physdev_table), a1, a2);
 }
