@@ -8,3 +8,27 @@ XS_DAEMON := $(XS_CORE) $(addprefix $(XS)/daemon/,conn.c conn_socket.c conn_ring
              server.c state.c restore.c platform_sim.c)
 
 $(eval $(call program,xenstored,$(XS_DAEMON) $(XS)/daemon/platform_xen.c $(XS)/daemon/main.c,$(XS_CFLAGS),))
+
+# The client library, under the name and with the symbols of Xen's, so that programs link with either.
+XS_LIB     := $(addprefix $(XS)/lib/,client.c transport.c lib.c)
+XS_LIB_OBJ := $(call objects,user-libxenstore,$(XS_LIB))
+LIBRARIES  += $(BUILD)/lib/libxenstore.so.4 $(BUILD)/lib/libxenstore.so $(BUILD)/lib/libxenstore.a
+$(BUILD)/obj/user-libxenstore/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -pthread -I$(XS)/include -MMD -MP -c -o $@ $<
+$(BUILD)/lib/libxenstore.so.4: $(XS_LIB_OBJ) $(XS)/lib/libxenstore.map
+	@mkdir -p $(@D)
+	$(CC) -shared -pthread -Wl,-soname,libxenstore.so.4 -Wl,--version-script,$(XS)/lib/libxenstore.map -o $@ $(XS_LIB_OBJ)
+$(BUILD)/lib/libxenstore.so: $(BUILD)/lib/libxenstore.so.4
+	ln -sf libxenstore.so.4 $@
+$(BUILD)/lib/libxenstore.a: $(XS_LIB_OBJ)
+	rm -f $@
+	ar rcs $@ $^
+-include $(XS_LIB_OBJ:.o=.d)
+
+# The tools: one program, many names.
+XS_TOOLS := read write ls list exists rm mkdir chmod watch control
+$(eval $(call program,xenstore,$(addprefix $(XS)/cli/,xenstore.c ls.c escape.c),-I$(XS)/include,$(BUILD)/lib/libxenstore.a -pthread))
+PROGRAMS += $(addprefix $(BUILD)/bin/xenstore-,$(XS_TOOLS))
+$(addprefix $(BUILD)/bin/xenstore-,$(XS_TOOLS)): $(BUILD)/bin/xenstore
+	ln -sf xenstore $@

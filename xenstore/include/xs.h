@@ -1,0 +1,2 @@
+/* Old name of xenstore.h. */
+#include <xenstore.h>

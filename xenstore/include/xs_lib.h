@@ -1,0 +1,2 @@
+/* Old name of xenstore_lib.h. */
+#include <xenstore_lib.h>
