@@ -40,7 +40,7 @@ static void sweep(const char *name, unsigned int number, int pointer, bool far_i
     /* memory_op keeps a continuation's progress in the high bits of its command. */
     for (unsigned int i = 0; i < ARRAY_SIZE(far) && number != __HYPERVISOR_memory_op; i++) {
         rc = hypercall(number, far[i], pointer == 1 ? (uint64_t)argument : 0, (uint64_t)argument, 0, 0);
-        odd += rc >= 0 || (far_is_enosys && rc != -ENOSYS_);
+        odd += rc > 0 || (far_is_enosys && rc != -ENOSYS_);
     }
     PROPERTY(answered > 0 && odd == 0, name, "%u of the far commands gave something odd, the last %ld", odd,
              rc);
