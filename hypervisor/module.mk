@@ -8,7 +8,8 @@ HV_WARNINGS := $(WARNINGS)
 HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-strict-aliasing -fno-common -fpie -fvisibility=hidden \
              -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
              -fno-omit-frame-pointer -momit-leaf-frame-pointer $(HV_WARNINGS) \
-             -DBULKHEAD_VERSION='"$(VERSION)"' -I$(HVDIR)/include -Ihypervisor/include -Ihypervisor/arch/x86/include
+             -DBULKHEAD_VERSION='"$(VERSION)"' -I$(HVDIR)/include -Ihypervisor/include \
+             -Ihypervisor/arch/x86/include
 ifeq ($(DEBUG),y)
 HV_CFLAGS += -DBULKHEAD_DEBUG=1
 else
@@ -21,7 +22,7 @@ HV_ASM     := $(sort $(wildcard hypervisor/arch/x86/*.S hypervisor/arch/x86/*/*.
 HV_OBJECTS := $(patsubst %.c,$(HVDIR)/%.o,$(HV_SOURCES)) $(patsubst %.S,$(HVDIR)/%.S.o,$(HV_ASM))
 HV_OFFSETS := $(HVDIR)/include/asm/offsets.h
 # Decompressors for kernel images: used once at boot (common/kernel_image.c).
-HV_LIBS    := $(foreach lib,lzma zstd z lz4 bz2,$(shell $(CC) -print-file-name=lib$(lib).a))
+HV_LIBS    := $(foreach lib,lzma zstd z lz4 bz2 gcc,$(shell $(CC) -print-file-name=lib$(lib).a))
 
 .PHONY: hypervisor
 hypervisor: $(BUILD)/bulkhead.elf
@@ -36,7 +37,8 @@ $(HV_OFFSETS): $(HVDIR)/asm_offsets.s
 
 $(HVDIR)/%.o: %.c
 	@mkdir -p $(@D)
-	$(HVCC) $(HV_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  CC      $<"
+	@$(HVCC) $(HV_CFLAGS) -include asm/hidden.h -MMD -MP -c -o $@ $<
 $(HVDIR)/%.S.o: %.S $(HV_OFFSETS)
 	@mkdir -p $(@D)
 	$(HVCC) $(HV_CFLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
@@ -44,8 +46,9 @@ $(HVDIR)/%.S.o: %.S $(HV_OFFSETS)
 
 $(BUILD)/bulkhead-syms.elf: hypervisor/arch/x86/link.ld $(HV_OBJECTS)
 	@mkdir -p $(@D)
-	ld -nostdlib -static -no-pie -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --build-id=none \
-	   --orphan-handling=warn -T $< -o $@ $(HV_OBJECTS) --start-group $(HV_LIBS) --end-group
+	@echo "  LD      $@"
+	@ld -nostdlib -static -no-pie -z max-page-size=4096 -z noexecstack --no-relax --no-warn-rwx-segments --build-id=none \
+	   -T $< -o $@ $(HV_OBJECTS) --start-group $(HV_LIBS) --end-group
 
 # The container: the loaded bytes as one segment of a 32-bit ELF, entry at its first byte.
 $(HVDIR)/image.bin: $(BUILD)/bulkhead-syms.elf

@@ -1,5 +1,7 @@
-/* Layout constants for assembly: compiled to text only; module.mk turns the marked lines into asm/offsets.h. */
+/* Layout constants for assembly: compiled to text only; module.mk turns the marked lines into asm/offsets.h.
+ */
 #include <bh/domain.h>
+#include <bh/hypercall.h>
 #include <bh/hypercall.h>
 #include <asm/percpu.h>
 
@@ -63,6 +65,11 @@ void asm_offsets(void)
     OFFSET(VCPU_guest_table_user, vcpu, arch.pv.guest_table_user);
     OFFSET(VCPU_bounce_flags, vcpu, arch.pv.bounce.flags);
     OFFSET(VCPU_nmi_pending, vcpu, arch.pv.nmi_pending);
+    OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
+    OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
+    OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
+    DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
+    DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
     OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
     OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
     OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);

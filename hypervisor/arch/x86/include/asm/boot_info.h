@@ -6,28 +6,10 @@
 #define ASM_BOOT_INFO_H
 
 #include <bh/types.h>
+#include <asm/e820.h>
 
 #define BOOT_MAX_MODULES 8
-#define BOOT_MAX_E820    128
 #define BOOT_STRING_MAX  2048
-
-enum e820_type {
-    E820_RAM = 1,
-    E820_RESERVED = 2,
-    E820_ACPI = 3,
-    E820_NVS = 4,
-    E820_UNUSABLE = 5,
-};
-
-struct e820_entry {
-    uint64_t start, size;
-    uint32_t type;
-};
-
-struct e820_map {
-    uint32_t count;
-    struct e820_entry entry[BOOT_MAX_E820];
-};
 
 struct boot_module {
     paddr_t start;
@@ -54,21 +36,11 @@ struct boot_info {
 
 extern struct boot_info boot_info;
 
-/* Sorts, and resolves overlaps in favour of the more restrictive type; drops empty entries. */
-void e820_sanitise(struct e820_map *map);
-/* Adds an entry. false: the map is full. */
-bool e820_add(struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
-/* Whether [start, start + size) lies in entries of `type` alone. */
-bool e820_covers(const struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
-
 /*
  * Reads loader information. `base` gives access to physical addresses below `limit`: physical p is at base + p.
  * Returns NULL, or a sentence that says what is wrong.
  */
 const char *must_check multiboot1_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa, struct boot_info *bi);
 const char *must_check multiboot2_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa, struct boot_info *bi);
-
-/* The value of option `name` on the hypervisor's command line ("name=value"), copied to out; false: not there. */
-bool boot_option(const char *cmdline, const char *name, char *out, size_t size);
 
 #endif

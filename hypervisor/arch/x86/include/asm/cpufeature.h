@@ -84,10 +84,14 @@ static inline bool cpu_has(unsigned int feature)
 
 /* Reads CPUID into boot_cpu; returns NULL, or the sentence that says which needed feature is missing. */
 const char *must_check cpu_identify(void);
+/* Turns the entry paths' STAC and CLAC on where the CPU has SMAP. Before text becomes read-only. */
+void cpu_patch_smap(void);
 /* Control registers and MSRs of this CPU as the hypervisor runs (every CPU calls it once). */
 void cpu_enable_features(void);
-/* The protections against speculation that this CPU needs: decides (boot CPU), patches the entry paths, prints. */
+/* The protections against speculation that this CPU needs: decides and patches the entry paths. Boot CPU, before text
+ * becomes read-only. */
 void cpu_speculation_init(void);
+void cpu_speculation_report(void); /* prints what is on */
 /* Indirect branch barrier between domains where needed. */
 void cpu_speculation_switch(void);
 

@@ -5,9 +5,10 @@
  *   slot 256  0xffff800000000000  machine-to-physical table, read-only for guests, 2 MiB pages (at most 256 GiB)
  *   slot 257  0xffff808000000000  I/O memory that the hypervisor maps (APICs, HPET, MSI-X tables, MMCONFIG)
  *   slot 258  0xffff810000000000  frame table
+ *   slot 259  0xffff818000000000  machine-to-physical table, the hypervisor's writable view
  *   slot 260  0xffff820000000000  per-domain: each vcpu's GDT and LDT (see PERDOMAIN_*)
- *   slot 261  0xffff828000000000  the hypervisor's text and data (linked at HYPERVISOR_TEXT)
- *   slots 262-271 0xffff830000000000  direct map of all RAM, read-write, M2P's writable view included
+ *   slot 261  0xffff828000000000  the hypervisor's text and data (linked at HYPERVISOR_TEXT), the CPUs' stacks
+ *   slots 262-271 0xffff830000000000  direct map of all RAM, read-write (the hypervisor's text and constants: read-only)
  */
 #ifndef ASM_LAYOUT_H
 #define ASM_LAYOUT_H
@@ -20,9 +21,11 @@
 #define IOMAP_START   0xffff808000000000UL
 #define IOMAP_END     0xffff810000000000UL
 #define FRAMETABLE_START 0xffff810000000000UL
+#define M2P_RW_START     0xffff818000000000UL
 #define PERDOMAIN_START  0xffff820000000000UL
 #define PERDOMAIN_SLOT   260
 #define HYPERVISOR_TEXT  0xffff82d040000000UL
+#define STACKS_START     0xffff82d080000000UL
 #define DIRECTMAP_START  0xffff830000000000UL
 #define DIRECTMAP_END    0xffff880000000000UL
 

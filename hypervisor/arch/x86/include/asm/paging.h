@@ -10,21 +10,11 @@
 
 #include <bh/types.h>
 #include <asm/layout.h>
+#include <asm/pte.h>
 
-#define PTE_PRESENT  (1UL << 0)
-#define PTE_WRITE    (1UL << 1)
-#define PTE_USER     (1UL << 2)
-#define PTE_PWT      (1UL << 3)
-#define PTE_PCD      (1UL << 4)
-#define PTE_ACCESSED (1UL << 5)
-#define PTE_DIRTY    (1UL << 6)
-#define PTE_PSE      (1UL << 7)
-#define PTE_PAT      (1UL << 7) /* in an L1 entry */
-#define PTE_GLOBAL   (1UL << 8)
-#define PTE_NX       (1UL << 63)
-#define PTE_ADDR     0x000ffffffffff000UL
+#define PTE_PSE  PTE_LARGE
+#define PTE_ADDR PTE_FRAME_MASK
 
-#define PT_ENTRIES 512
 #define L1_SIZE    (1UL << 12)
 #define L2_SIZE    (1UL << 21)
 #define L3_SIZE    (1UL << 30)
@@ -63,10 +53,10 @@ static inline paddr_t va_to_pa(const void *direct)
     return (uint64_t)direct - DIRECTMAP_START;
 }
 
-/* Writable view of the machine-to-physical table; guests and M2P_START have it read-only. */
-extern uint64_t *m2p_table;
+/* Writable view of the machine-to-physical table; guests have it read-only at M2P_START. */
+#define m2p_table ((uint64_t *)M2P_RW_START)
 
-extern uint64_t *hv_l4;    /* direct-map address */
+extern uint64_t *hv_l4; /* direct-map address */
 extern paddr_t hv_cr3;
 
 struct boot_info;
@@ -82,6 +72,8 @@ void paging_init_l4(uint64_t *l4);
 /* Maps device memory uncached (or write-combining), read-write, NX. Any alignment. NULL: no page tables or space. */
 void *must_check iomap(paddr_t pa, uint64_t size);
 void *must_check iomap_wc(paddr_t pa, uint64_t size);
+/* Ordinary memory that is not in the direct map (firmware tables): cached, read-only. */
+const void *must_check iomap_ram(paddr_t pa, uint64_t size);
 /* Maps the pages of a CPU's stack block (guards stay out) and returns its top. */
 struct cpu_info *must_check paging_map_stack(unsigned int cpu);
 /* Identity-maps one page of low memory, executable, for the trampoline; and takes it away. */
@@ -91,11 +83,5 @@ void paging_unmap_trampoline(paddr_t pa);
 bool paging_is_mmio(mfn_t mfn);
 /* Prints the walk of `va` in the tables that CR3 holds. */
 void paging_dump_walk(uint64_t va);
-
-/* This CPU's TLB: everything; everything but global entries. */
-void tlb_flush_all_local(void);
-void tlb_flush_local(void);
-/* One page on all CPUs of `mask`; waits. */
-void tlb_flush_page(cpumask_t mask, uint64_t va);
 
 #endif

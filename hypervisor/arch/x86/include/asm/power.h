@@ -4,8 +4,6 @@
 
 #include <bh/types.h>
 
-extern bool opt_noreboot; /* common/cmdline: noreboot */
-
 /* Before the console works: text to serial and screen, then halt. */
 void noreturn_fn boot_die(const char *sentence);
 

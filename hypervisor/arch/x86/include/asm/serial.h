@@ -4,10 +4,12 @@
 
 #include <bh/types.h>
 
-/* Reads console=, com1= and com2= of the command line; opens the ports. Before everything else. */
-void serial_init(const char *cmdline);
+/* Opens what `options` (bh/cmdline.h) names as console. Before everything else. */
+void serial_init(void);
 /* Interrupts are there: asks the port to interrupt on reception; characters go to console_rx(). */
 void serial_init_irq(void);
+/* The final page tables are loaded: moves the screen there. */
+void vga_map_final(void);
 /* The control domain drives the screen now. */
 void vga_disable(void);
 

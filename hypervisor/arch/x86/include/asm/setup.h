@@ -18,6 +18,11 @@ void arch_machine_init(const struct boot_info *bi);
 void arch_smp_init(unsigned int max_cpus);
 /* After the control domain is built: the modules' memory goes to the allocator. */
 void arch_release_modules(const struct boot_info *bi);
+/* After the system domains exist: control domains may map the M2P's frames read-only. */
+void arch_share_m2p(void);
+struct rangeset;
+/* Takes the frames of devices that are the hypervisor's own out of a domain's rights to I/O memory. */
+void arch_deny_own_mmio(struct rangeset *iomem_caps);
 /* Interrupt number space: GSIs first, then MSIs. */
 unsigned int arch_nr_gsis(void);
 unsigned int arch_nr_irqs(void);

@@ -1,0 +1,37 @@
+/* The machine's memory map, as the firmware gave it (entries have the ABI's layout for XENMEM_machine_memory_map). */
+#ifndef ASM_E820_H
+#define ASM_E820_H
+
+#include <bh/types.h>
+
+#define BOOT_MAX_E820 128
+
+enum e820_type {
+    E820_RAM = 1,
+    E820_RESERVED = 2,
+    E820_ACPI = 3,
+    E820_NVS = 4,
+    E820_UNUSABLE = 5,
+};
+
+struct packed e820_entry {
+    uint64_t start, size;
+    uint32_t type;
+};
+
+struct e820_map {
+    uint32_t count;
+    struct e820_entry entry[BOOT_MAX_E820];
+};
+
+/* Sorted, without overlaps; constant after boot. */
+extern struct e820_map host_e820;
+
+/* Sorts, and resolves overlaps in favour of the more restrictive type; drops empty entries. */
+void e820_sanitise(struct e820_map *map);
+/* Adds an entry. false: the map is full. */
+bool e820_add(struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
+/* Whether [start, start + size) lies in entries of `type` alone. */
+bool e820_covers(const struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
+
+#endif

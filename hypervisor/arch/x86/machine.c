@@ -1,0 +1,107 @@
+/* The machine's parts, started in order once the allocator runs. */
+#include <bh/arch.h>
+#include <bh/printk.h>
+#include <bh/rangeset.h>
+#include <asm/acpi.h>
+#include <asm/apic.h>
+#include <asm/boot_info.h>
+#include <asm/cpufeature.h>
+#include <asm/insn.h>
+#include <asm/irq.h>
+#include <asm/paging.h>
+#include <asm/percpu.h>
+#include <asm/power.h>
+#include <asm/serial.h>
+#include <asm/setup.h>
+#include <asm/smp.h>
+#include <asm/time.h>
+
+#define PIC1_COMMAND 0x20
+#define PIC1_DATA    0x21
+#define PIC2_COMMAND 0xa0
+#define PIC2_DATA    0xa1
+#define PIC_INIT     0x11
+#define PIC_BASE     0x20
+
+#define MSI_WINDOW     0xfee00000UL
+#define MSI_WINDOW_END 0xfeefffffUL
+
+/* The legacy controllers: moved away from the exceptions, and masked for good. */
+static void pic_disable(void)
+{
+    outb(PIC1_COMMAND, PIC_INIT);
+    outb(PIC2_COMMAND, PIC_INIT);
+    outb(PIC1_DATA, PIC_BASE);
+    outb(PIC2_DATA, PIC_BASE + 8);
+    outb(PIC1_DATA, 4);
+    outb(PIC2_DATA, 2);
+    outb(PIC1_DATA, 1);
+    outb(PIC2_DATA, 1);
+    outb(PIC1_DATA, 0xff);
+    outb(PIC2_DATA, 0xff);
+}
+
+static const void *map_table(paddr_t pa, uint64_t size)
+{
+    return iomap_ram(pa, size);
+}
+
+static void print_machine(const struct boot_info *bi)
+{
+    uint64_t ram = 0;
+
+    for (uint32_t i = 0; i < bi->e820.count; i++) {
+        const struct e820_entry *e = &bi->e820.entry[i];
+
+        printk(LOG_DEBUG, "Memory: %016lx to %016lx, type %u", e->start, e->start + e->size - 1, e->type);
+        if (e->type == E820_RAM)
+            ram += e->size;
+    }
+    printk(LOG_INFO, "Machine: %lu MiB of memory, %u CPUs in ACPI, %u IO-APICs, %s", ram >> 20, acpi.nr_cpus,
+           acpi.nr_ioapics, apic_is_x2apic() ? "x2APIC" : "xAPIC");
+}
+
+void arch_machine_init(const struct boot_info *bi)
+{
+    const char *error = acpi_parse(bi->rsdp, map_table, &acpi);
+
+    if (error)
+        boot_die(error);
+    error = apic_init();
+    if (error)
+        boot_die(error);
+    pic_disable();
+    apic_enable_cpu();
+    this_percpu()->apic_id = apic_id();
+    cpus_online = CPUMASK(0);
+    for (uint32_t i = 0; i < acpi.nr_ioapics; i++)
+        ioapic_add(acpi.ioapic[i].id, acpi.ioapic[i].address, acpi.ioapic[i].gsi_base);
+    if (ioapic_nr_gsis() == 0)
+        boot_die("no IO-APIC could be mapped");
+    irq_init(ioapic_nr_gsis());
+    print_machine(bi);
+    time_init();
+    cpu_speculation_report();
+    serial_init_irq();
+}
+
+unsigned int arch_nr_gsis(void)
+{
+    return ioapic_nr_gsis();
+}
+
+static void deny(struct rangeset *caps, paddr_t start, paddr_t last)
+{
+    if (rangeset_remove(caps, start >> PAGE_SHIFT, last >> PAGE_SHIFT))
+        panic("no memory to take a device of the hypervisor out of the control domain's rights");
+}
+
+void arch_deny_own_mmio(struct rangeset *caps)
+{
+    deny(caps, MSI_WINDOW, MSI_WINDOW_END);
+    deny(caps, acpi.lapic_address, acpi.lapic_address);
+    for (uint32_t i = 0; i < acpi.nr_ioapics; i++)
+        deny(caps, acpi.ioapic[i].address, acpi.ioapic[i].address);
+    if (acpi.hpet_address)
+        deny(caps, acpi.hpet_address, acpi.hpet_address);
+}
