@@ -1,0 +1,239 @@
+/* sysctl, the machine's half: CPUs, their features and topology, PCI devices. */
+#include <bh/arch.h>
+#include <bh/domain.h>
+#include <bh/domctl.h>
+#include <bh/errno.h>
+#include <bh/guest.h>
+#include <bh/hypercall.h>
+#include <bh/page_alloc.h>
+#include <asm/cpufeature.h>
+#include <asm/pci.h>
+#include <asm/percpu.h>
+#include <asm/pv.h>
+#include <asm/time.h>
+
+#define LEAVES_MAX     256
+#define NR_MSRS        1
+#define MSR_PLATFORM   0xce
+#define DEVICES_A_TURN 32
+
+/* Feature words in the order of the ABI's feature sets; see word_of(). */
+#define NR_FEATURE_WORDS 16
+
+static uint32_t last_cpu(void)
+{
+    return 63u - (uint32_t)__builtin_clzl(arch_online_cpus());
+}
+
+static long op_physinfo(struct vcpu *v, struct xen_sysctl *op)
+{
+    static const uint8_t words[8] = {CPUID_1_EDX,  CPUID_1_ECX, CPUID_E1_EDX, CPUID_E1_ECX,
+                                     CPUID_D1_EAX, CPUID_7_EBX, CPUID_7_ECX,  CPUID_E7_EDX};
+    struct xen_sysctl_physinfo *p = &op->u.physinfo;
+
+    *p = (struct xen_sysctl_physinfo){
+        .threads_per_core = boot_cpu.threads_per_core,
+        .cores_per_socket = boot_cpu.cores_per_socket,
+        .nr_cpus = (uint32_t)__builtin_popcountl(arch_online_cpus()),
+        .max_cpu_id = last_cpu(),
+        .nr_nodes = 1,
+        .max_node_id = 0,
+        .cpu_khz = (uint32_t)tsc_khz,
+        .capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
+        .total_pages = page_total(),
+        .free_pages = page_free_count(),
+        .scrub_pages = page_scrub_pending(),
+        .outstanding_pages = page_claimed(),
+        .max_mfn = max_page - 1,
+    };
+    for (uint32_t i = 0; i < ARRAY_SIZE(words); i++)
+        p->hw_cap[i] = boot_cpu.word[words[i]];
+    return 0;
+}
+
+/* APIC ids count threads, then cores, then sockets, each in as many bits as the numbers need. */
+static uint32_t id_bits(uint32_t n)
+{
+    return n < 2 ? 0 : 32u - (uint32_t)__builtin_clz(n - 1);
+}
+
+static long op_cputopoinfo(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
+    uint32_t thread_bits = id_bits(boot_cpu.threads_per_core), core_bits = id_bits(boot_cpu.cores_per_socket);
+    uint32_t nr = last_cpu() + 1;
+
+    for (uint32_t cpu = 0; t->cputopo != 0 && cpu < MIN(nr, t->num_cpus); cpu++) {
+        struct xen_sysctl_cputopo c = {XEN_INVALID_CORE_ID, XEN_INVALID_SOCKET_ID, XEN_INVALID_NODE_ID};
+
+        if (arch_online_cpus() & CPUMASK(cpu)) {
+            uint32_t apic = percpu_of(cpu)->apic_id;
+
+            c.core = apic >> thread_bits & ((1u << core_bits) - 1);
+            c.socket = apic >> (thread_bits + core_bits);
+            c.node = 0;
+        }
+        if (copy_to_guest(v, t->cputopo + cpu * sizeof(c), &c, sizeof(c)) != 0)
+            return fail(v, -EFAULT, "sysctl: cputopoinfo: array at {0} is not writable", t->cputopo, 0);
+    }
+    t->num_cpus = t->cputopo != 0 ? MIN(nr, t->num_cpus) : nr;
+    return 0;
+}
+
+static long op_pcitopoinfo(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_pcitopoinfo *t = &op->u.pcitopoinfo;
+
+    for (uint32_t i = 0; i < t->num_devs; i++) {
+        struct physdev_pci_device dev;
+        uint32_t node;
+
+        if (copy_from_guest(v, &dev, t->devs + i * sizeof(dev), sizeof(dev)) != 0)
+            return fail(v, -EFAULT, "sysctl: pcitopoinfo: device {1} at {0} is not readable", t->devs, i);
+        node = (pci_read((struct pci_address){dev.seg, dev.bus, dev.devfn}, 0, 2) & 0xffff) == 0xffff
+                   ? XEN_INVALID_DEV
+                   : XEN_INVALID_NODE_ID;
+        if (copy_to_guest(v, t->nodes + i * sizeof(node), &node, sizeof(node)) != 0)
+            return fail(v, -EFAULT, "sysctl: pcitopoinfo: array at {0} is not writable", t->nodes, 0);
+        if (i + 1 < t->num_devs && (i + 1) % DEVICES_A_TURN == 0 && hypercall_preempt_check()) {
+            t->num_devs = i + 1; /* the caller goes on from there */
+            break;
+        }
+    }
+    return 0;
+}
+
+static long op_cpu_hotplug(struct vcpu *v, struct xen_sysctl *op)
+{
+    const struct xen_sysctl_cpu_hotplug *h = &op->u.cpu_hotplug;
+
+    if (h->op == XEN_SYSCTL_CPU_HOTPLUG_ONLINE && h->cpu < NR_CPUS && (arch_online_cpus() & CPUMASK(h->cpu)))
+        return 0;
+    return fail(v, -EOPNOTSUPP, "sysctl: cpu_hotplug: operation {0}: CPU {1} stays as it was at boot", h->op,
+                h->cpu);
+}
+
+/* We level CPUID by emulating it for kernels; we do not mask it in hardware. */
+static long op_levelling_caps(struct vcpu *v, struct xen_sysctl *op)
+{
+    op->u.cpu_levelling_caps.caps = 0;
+    return 0;
+}
+
+/* Word i of a feature set, from the leaves of a policy. */
+static uint32_t feature_word(uint32_t i, const struct xen_cpuid_leaf *leaves, uint32_t n)
+{
+    enum { A, B, C, D };
+    static const struct {
+        uint32_t leaf, subleaf;
+        uint8_t reg;
+    } from[NR_FEATURE_WORDS] = {
+        {1, 0, D},          {1, 0, C}, {0x80000001, 0, D}, {0x80000001, 0, C},
+        {0xd, 1, A},        {7, 0, B}, {7, 0, C},          {0x80000007, 0, D},
+        {0x80000008, 0, B}, {7, 0, D}, {7, 1, A},          {0x80000021, 0, A},
+        {7, 1, B},          {7, 2, D}, {7, 1, C},          {7, 1, D},
+    };
+
+    for (uint32_t k = 0; k < n; k++) {
+        const struct xen_cpuid_leaf *l = &leaves[k];
+
+        if (l->leaf != from[i].leaf || (l->subleaf != from[i].subleaf && l->subleaf != XEN_CPUID_NO_SUBLEAF))
+            continue;
+        return from[i].reg == A ? l->a : from[i].reg == B ? l->b : from[i].reg == C ? l->c : l->d;
+    }
+    return 0;
+}
+
+/* Leaves of what a PV guest may see; the caller frees them. */
+static struct xen_cpuid_leaf *pv_leaves(struct vcpu *v, uint32_t *n)
+{
+    struct xen_cpuid_leaf *leaves = kalloc(LEAVES_MAX * sizeof(*leaves));
+
+    if (leaves == NULL) {
+        fail(v, -ENOMEM, "sysctl: no memory for a CPUID policy", 0, 0);
+        return NULL;
+    }
+    *n = MIN(cpuid_policy_export(NULL, leaves, LEAVES_MAX), LEAVES_MAX);
+    return leaves;
+}
+
+static long op_cpu_featureset(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_cpu_featureset *f = &op->u.cpu_featureset;
+    struct xen_cpuid_leaf *leaves;
+    uint32_t n, word, have = MIN(f->nr_features, (uint32_t)NR_FEATURE_WORDS);
+    long rc = 0;
+
+    if (f->index > XEN_SYSCTL_cpu_featureset_hvm_max || f->index == XEN_SYSCTL_cpu_featureset_hvm ||
+        f->index == XEN_SYSCTL_cpu_featureset_hvm_max)
+        return fail(v, f->index > XEN_SYSCTL_cpu_featureset_hvm_max ? -EINVAL : -EOPNOTSUPP,
+                    "sysctl: cpu_featureset: there is no feature set {0}", f->index, 0);
+    if (f->features == 0) {
+        f->nr_features = NR_FEATURE_WORDS;
+        return 0;
+    }
+    leaves = pv_leaves(v, &n);
+    if (leaves == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < have && rc == 0; i++) {
+        word = feature_word(i, leaves, n);
+        if (copy_to_guest(v, f->features + i * sizeof(word), &word, sizeof(word)) != 0)
+            rc = fail(v, -EFAULT, "sysctl: cpu_featureset: array at {0} is not writable", f->features, 0);
+    }
+    kfree(leaves);
+    if (rc == 0 && f->nr_features < NR_FEATURE_WORDS)
+        rc = fail(v, -ENOBUFS, "sysctl: cpu_featureset: {0} words are fewer than {1}", f->nr_features,
+                  NR_FEATURE_WORDS);
+    f->nr_features = have;
+    return rc;
+}
+
+static long op_cpu_policy(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_cpu_policy *p = &op->u.cpu_policy;
+    const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
+    struct xen_cpuid_leaf *leaves;
+    uint32_t n;
+    long rc = 0;
+
+    if (p->_rsvd != 0 || p->index > XEN_SYSCTL_cpu_policy_hvm_default ||
+        p->index == XEN_SYSCTL_cpu_policy_hvm_max || p->index == XEN_SYSCTL_cpu_policy_hvm_default)
+        return fail(v, p->index > XEN_SYSCTL_cpu_policy_hvm_default ? -EINVAL : -EOPNOTSUPP,
+                    "sysctl: cpu_policy: there is no policy {0}", p->index, 0);
+    leaves = pv_leaves(v, &n);
+    if (leaves == NULL)
+        return -ENOMEM;
+    if (p->leaves != 0 && p->nr_leaves < n)
+        rc = fail(v, -ENOBUFS, "sysctl: cpu_policy: room for {0} leaves, there are {1}", p->nr_leaves, n);
+    else if (p->leaves != 0 && copy_to_guest(v, p->leaves, leaves, n * sizeof(*leaves)) != 0)
+        rc = fail(v, -EFAULT, "sysctl: cpu_policy: leaves at {0} are not writable", p->leaves, 0);
+    else if (p->msrs != 0 && p->nr_msrs < NR_MSRS)
+        rc = fail(v, -ENOBUFS, "sysctl: cpu_policy: room for {0} MSRs, there are {1}", p->nr_msrs, NR_MSRS);
+    else if (p->msrs != 0 && copy_to_guest(v, p->msrs, &msr, sizeof(msr)) != 0)
+        rc = fail(v, -EFAULT, "sysctl: cpu_policy: MSRs at {0} are not writable", p->msrs, 0);
+    p->nr_leaves = n;
+    p->nr_msrs = NR_MSRS;
+    kfree(leaves);
+    return rc;
+}
+
+static const struct {
+    long (*handler)(struct vcpu *v, struct xen_sysctl *op);
+    bool copy_back;
+} rows[] = {
+    [XEN_SYSCTL_physinfo] = {op_physinfo, true},
+    [XEN_SYSCTL_cpu_hotplug] = {op_cpu_hotplug, false},
+    [XEN_SYSCTL_cputopoinfo] = {op_cputopoinfo, true},
+    [XEN_SYSCTL_pcitopoinfo] = {op_pcitopoinfo, true},
+    [XEN_SYSCTL_get_cpu_levelling_caps] = {op_levelling_caps, true},
+    [XEN_SYSCTL_get_cpu_featureset] = {op_cpu_featureset, true},
+    [XEN_SYSCTL_get_cpu_policy] = {op_cpu_policy, true},
+};
+
+long arch_sysctl(struct vcpu *v, struct xen_sysctl *op, uint64_t untrusted_op, bool *copyback)
+{
+    if (op->cmd >= ARRAY_SIZE(rows) || rows[op->cmd].handler == NULL)
+        return fail(v, -ENOSYS, "sysctl: operation {0} is not offered", op->cmd, 0);
+    *copyback = rows[op->cmd].copy_back;
+    return rows[op->cmd].handler(v, op);
+}

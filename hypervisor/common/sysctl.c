@@ -1,0 +1,305 @@
+/*
+ * sysctl: facts about the machine and control of what all domains share. For the control domain only. The
+ * argument is one struct with a command; a row per command says who handles it; what is not here the machine
+ * has (arch_sysctl).
+ */
+#include <bh/arch.h>
+#include <bh/console.h>
+#include <bh/domain.h>
+#include <bh/domctl.h>
+#include <bh/errno.h>
+#include <bh/guest.h>
+#include <bh/hypercall.h>
+#include <bh/page_alloc.h>
+#include <bh/policy.h>
+#include <bh/sched.h>
+#include <bh/string.h>
+
+#define KEYS_MAX       64
+#define LOCAL_DISTANCE 10 /* of a node to itself, as ACPI's SLIT counts */
+#define DOMAINS_A_TURN 32 /* between looks at the interrupts */
+
+int bitmap_from_guest(struct vcpu *v, const struct xenctl_bitmap *map, uint64_t *mask)
+{
+    uint32_t bits = MIN(map->nr_bits, 64u);
+
+    *mask = 0;
+    if (copy_from_guest(v, mask, map->bitmap, DIV_ROUND_UP(bits, 8)) != 0)
+        return fail(v, -EFAULT, "bitmap at {0} of {1} bits is not readable", map->bitmap, map->nr_bits);
+    if (bits < 64)
+        *mask &= (1UL << bits) - 1;
+    return 0;
+}
+
+int bitmap_to_guest(struct vcpu *v, const struct xenctl_bitmap *map, uint64_t mask)
+{
+    uint32_t bytes = DIV_ROUND_UP(map->nr_bits, 8), ours = MIN(bytes, (uint32_t)sizeof(mask));
+
+    if (map->nr_bits < 64)
+        mask &= (1UL << map->nr_bits) - 1;
+    if (map->nr_bits > INT32_MAX || copy_to_guest(v, map->bitmap, &mask, ours) != 0 ||
+        clear_guest(v, map->bitmap + ours, bytes - ours) != 0)
+        return fail(v, -EFAULT, "bitmap at {0} of {1} bits is not writable", map->bitmap, map->nr_bits);
+    return 0;
+}
+
+static long op_readconsole(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_readconsole *r = &op->u.readconsole;
+
+    return console_ring_read(v, r->buffer, &r->count, &r->index, r->clear != 0, r->incremental != 0);
+}
+
+static long op_sched_id(struct vcpu *v, struct xen_sysctl *op)
+{
+    op->u.sched_id.sched_id = SCHED_CREDIT_ID;
+    return 0;
+}
+
+static long op_getdomaininfolist(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_getdomaininfolist *l = &op->u.getdomaininfolist;
+    struct xen_domctl_getdomaininfo info;
+    struct domain *d = domain_next(l->first_domain == 0 ? 0xffff : (domid_t)(l->first_domain - 1));
+
+    l->num_domains = 0;
+    while (d != NULL && l->num_domains < l->max_domains) {
+        domid_t id = d->id;
+        bool bad;
+
+        domctl_domain_info(d, &info);
+        domain_put(d);
+        bad = copy_to_guest(v, l->buffer + l->num_domains * sizeof(info), &info, sizeof(info)) != 0;
+        if (bad)
+            return fail(v, -EFAULT, "sysctl: list of domains at {0}: entry {1} is not writable", l->buffer,
+                        l->num_domains);
+        l->num_domains++;
+        if (l->num_domains % DOMAINS_A_TURN == 0)
+            arch_irq_window();
+        d = domain_next(id);
+    }
+    if (d != NULL)
+        domain_put(d);
+    return 0;
+}
+
+static long op_debug_keys(struct vcpu *v, struct xen_sysctl *op)
+{
+    const struct xen_sysctl_debug_keys *k = &op->u.debug_keys;
+    char keys[KEYS_MAX];
+
+    if (k->nr_keys > KEYS_MAX || copy_from_guest(v, keys, k->keys, k->nr_keys) != 0)
+        return fail(v, k->nr_keys > KEYS_MAX ? -E2BIG : -EFAULT,
+                    "sysctl: debug_keys: {0} keys at {1} (64 at most)", k->nr_keys, k->keys);
+    for (uint32_t i = 0; i < k->nr_keys; i++)
+        keyhandler_run(keys[i]);
+    return 0;
+}
+
+static long op_getcpuinfo(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_getcpuinfo *g = &op->u.getcpuinfo;
+    uint32_t nr = MIN(g->max_cpus, 64u - (uint32_t)__builtin_clzl(arch_online_cpus()));
+
+    for (uint32_t cpu = 0; cpu < nr; cpu++) {
+        struct xen_sysctl_cpuinfo info = {
+            .idletime = arch_online_cpus() & CPUMASK(cpu) ? sched_cpu_idle_time(cpu) : 0};
+
+        if (copy_to_guest(v, g->info + cpu * sizeof(info), &info, sizeof(info)) != 0)
+            return fail(v, -EFAULT, "sysctl: getcpuinfo: array at {0} is not writable", g->info, 0);
+    }
+    g->nr_cpus = nr;
+    return 0;
+}
+
+/* Free memory is not kept by address: what fits any width is told for every width that RAM reaches. */
+static long op_availheap(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_availheap *h = &op->u.availheap;
+
+    if (h->node > 0)
+        return fail(v, -EINVAL, "sysctl: availheap: there is no node {0}", (uint64_t)h->node, 0);
+    h->avail_bytes = page_free_count() << PAGE_SHIFT;
+    if (h->min_bitwidth > PAGE_SHIFT && max_page << PAGE_SHIFT <= 1UL << MIN(h->min_bitwidth, 63u))
+        h->avail_bytes = 0;
+    return 0;
+}
+
+static long op_pm_op(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_pm_op *p = &op->u.pm_op;
+    struct sched_params params;
+
+    switch (p->cmd) {
+    case XEN_SYSCTL_pm_op_get_max_cstate:
+        p->u.get_max_cstate = XEN_SYSCTL_CX_UNLIMITED;
+        return 0;
+    case XEN_SYSCTL_pm_op_get_vcpu_migration_delay:
+        sched_get_global(&params);
+        p->u.get_max_cstate = params.migrate_delay_us;
+        return 0;
+    case XEN_SYSCTL_pm_op_set_vcpu_migration_delay:
+        sched_get_global(&params);
+        params.migrate_delay_us = p->u.set_max_cstate;
+        return sched_set_global(&params);
+    default:
+        return fail(v, -ENODEV, "sysctl: pm_op: operation {0}: the hypervisor does not manage frequencies",
+                    p->cmd, 0);
+    }
+}
+
+static long op_get_pmstat(struct vcpu *v, struct xen_sysctl *op)
+{
+    return fail(v, -ENODEV, "sysctl: get_pmstat: type {0}: the hypervisor does not manage power states",
+                op->u.get_pmstat.type, 0);
+}
+
+static long op_page_offline(struct vcpu *v, struct xen_sysctl *op)
+{
+    return fail(v, -EOPNOTSUPP, "sysctl: page_offline: frames {0} to {1} stay in use",
+                op->u.page_offline.start, op->u.page_offline.end);
+}
+
+static long op_numainfo(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_numainfo *n = &op->u.numainfo;
+    struct xen_sysctl_meminfo mem = {.memsize = page_total() << PAGE_SHIFT,
+                                     .memfree = page_free_count() << PAGE_SHIFT};
+    uint32_t distance = LOCAL_DISTANCE;
+
+    if ((n->meminfo != 0 || n->distance != 0) && n->num_nodes == 0)
+        return 0;
+    if ((n->meminfo != 0 && copy_to_guest(v, n->meminfo, &mem, sizeof(mem)) != 0) ||
+        (n->distance != 0 && copy_to_guest(v, n->distance, &distance, sizeof(distance)) != 0))
+        return fail(v, -EFAULT, "sysctl: numainfo: arrays at {0} and {1} are not writable", n->meminfo,
+                    n->distance);
+    n->num_nodes = 1;
+    return 0;
+}
+
+static long move_domain(struct vcpu *v, const struct xen_sysctl_cpupool_op *p)
+{
+    struct domain *d;
+    long rc;
+
+    rc = p->domid >= DOMID_FIRST_RESERVED
+             ? fail(v, -ESRCH, "sysctl: cpupool_op: {0} is no domain", p->domid, 0)
+             : domain_get_for(v, (domid_t)p->domid, POLICY_CONTROL, &d);
+    if (rc != 0)
+        return rc;
+    rc = cpupool_move_domain(d, p->cpupool_id);
+    domain_put(d);
+    return rc;
+}
+
+static long cpupool_do(struct vcpu *v, struct xen_sysctl_cpupool_op *p)
+{
+    struct cpupool_info info;
+    long rc;
+
+    switch (p->op) {
+    case XEN_SYSCTL_CPUPOOL_OP_CREATE:
+        if (p->sched_id != SCHED_CREDIT_ID)
+            return fail(v, -EINVAL, "scheduler {0} is not built in ({1} is)", p->sched_id, SCHED_CREDIT_ID);
+        return cpupool_create(p->cpupool_id, &p->cpupool_id);
+    case XEN_SYSCTL_CPUPOOL_OP_DESTROY:
+        return cpupool_destroy(p->cpupool_id);
+    case XEN_SYSCTL_CPUPOOL_OP_INFO:
+        rc = cpupool_info(p->cpupool_id, &info);
+        if (rc != 0)
+            return rc;
+        p->cpupool_id = info.id;
+        p->sched_id = info.sched_id;
+        p->n_dom = info.nr_domains;
+        return bitmap_to_guest(v, &p->cpumap, info.cpus);
+    case XEN_SYSCTL_CPUPOOL_OP_ADDCPU:
+        return cpupool_add_cpu(p->cpupool_id, p->cpu);
+    case XEN_SYSCTL_CPUPOOL_OP_RMCPU:
+        return cpupool_remove_cpu(p->cpupool_id, p->cpu);
+    case XEN_SYSCTL_CPUPOOL_OP_MOVEDOMAIN:
+        return move_domain(v, p);
+    case XEN_SYSCTL_CPUPOOL_OP_FREEINFO:
+        return bitmap_to_guest(v, &p->cpumap, cpupool_free_cpus());
+    default:
+        return -ENOSYS;
+    }
+}
+
+static long op_cpupool_op(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
+    uint32_t pool = p->cpupool_id;
+    long rc = cpupool_do(v, p);
+
+    return rc == 0
+               ? 0
+               : fail(v, (int)rc, "sysctl: cpupool_op: operation {0} on pool {1} is refused", p->op, pool);
+}
+
+static long op_scheduler_op(struct vcpu *v, struct xen_sysctl *op)
+{
+    struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
+    struct xen_sysctl_credit_schedule *c = &s->u.sched_credit;
+    struct sched_params params;
+
+    if (s->sched_id != SCHED_CREDIT_ID || s->cmd > XEN_SYSCTL_SCHEDOP_getinfo ||
+        cpupool_cpus(s->cpupool_id) == 0)
+        return fail(v, -EINVAL, "sysctl: scheduler_op: pool {1} does not run scheduler {0}, or has no CPUs",
+                    s->sched_id, s->cpupool_id);
+    if (s->cmd == XEN_SYSCTL_SCHEDOP_putinfo) {
+        params = (struct sched_params){c->tslice_ms, c->ratelimit_us, c->vcpu_migr_delay_us};
+        if (sched_set_global(&params) != 0)
+            return fail(v, -EINVAL,
+                        "sysctl: scheduler_op: time slice {0} ms or rate limit {1} us out of range",
+                        c->tslice_ms, c->ratelimit_us);
+    }
+    sched_get_global(&params);
+    c->tslice_ms = params.tslice_ms;
+    c->ratelimit_us = params.ratelimit_us;
+    c->vcpu_migr_delay_us = params.migrate_delay_us;
+    return 0;
+}
+
+struct row {
+    long (*handler)(struct vcpu *v, struct xen_sysctl *op);
+    bool copy_back;
+};
+static const struct row rows[] = {
+    [XEN_SYSCTL_readconsole] = {op_readconsole, true},
+    [XEN_SYSCTL_sched_id] = {op_sched_id, true},
+    [XEN_SYSCTL_getdomaininfolist] = {op_getdomaininfolist, true},
+    [XEN_SYSCTL_debug_keys] = {op_debug_keys, false},
+    [XEN_SYSCTL_getcpuinfo] = {op_getcpuinfo, true},
+    [XEN_SYSCTL_availheap] = {op_availheap, true},
+    [XEN_SYSCTL_get_pmstat] = {op_get_pmstat, false},
+    [XEN_SYSCTL_pm_op] = {op_pm_op, true},
+    [XEN_SYSCTL_page_offline_op] = {op_page_offline, false},
+    [XEN_SYSCTL_numainfo] = {op_numainfo, true},
+    [XEN_SYSCTL_cpupool_op] = {op_cpupool_op, true},
+    [XEN_SYSCTL_scheduler_op] = {op_scheduler_op, true},
+};
+
+long do_sysctl(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
+               unsigned long a5)
+{
+    struct xen_sysctl op;
+    bool copy_back = false;
+    long rc;
+
+    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
+        return fail(v, -EPERM, "sysctl: domain {0} does not control the machine", v->domain->id, 0);
+    if (copy_from_guest(v, &op, a1, sizeof(op)) != 0)
+        return fail(v, -EFAULT, "sysctl: argument at {0} is not readable", a1, 0);
+    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
+        return fail(v, -EACCES, "sysctl: interface version {0} is not ours, {1}", op.interface_version,
+                    XEN_SYSCTL_INTERFACE_VERSION);
+    if (op.cmd < ARRAY_SIZE(rows) && rows[op.cmd].handler != NULL) {
+        rc = rows[op.cmd].handler(v, &op);
+        copy_back = rows[op.cmd].copy_back;
+    } else {
+        rc = arch_sysctl(v, &op, a1, &copy_back);
+    }
+    if (copy_back && rc >= 0 && copy_to_guest(v, a1, &op, sizeof(op)) != 0)
+        return fail(v, -EFAULT, "sysctl: argument at {0} is not writable", a1, 0);
+    return rc;
+}
