@@ -303,7 +303,9 @@ static int set_up(struct blkback *b)
     if (rc)
         return rc;
     struct stats *stats = stats_open(b->options.run_dir, "vbd", b->options.domid, b->options.devid);
-    rc = vbd_init(&b->vbd, io, image, stats);
+    struct ring_journal *journal = state_open(b->options.run_dir, "vbd", b->options.domid, b->options.devid,
+                                              VBD_MAX_QUEUES * sizeof(*journal));
+    rc = journal ? vbd_init(&b->vbd, io, image, stats, journal) : -ENOMEM;
     set_size(b);
     set_limits(b);
     b->vbd.limits.discard = image && image->discard_granularity && !b->vbd.limits.read_only;

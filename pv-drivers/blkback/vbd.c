@@ -12,6 +12,7 @@
 
 #define ROUNDS_PER_TURN       64
 #define GRANTS_PER_QUEUE      2048u
+#define RESPONSE_BYTES        12u /* of a struct blkif_response, without its tail padding: the same in both ABIs */
 #define SEGMENT_PAGE_CAPACITY (XENIO_PAGE / sizeof(struct blkif_request_segment))
 
 _Static_assert(REQUEST_MAX_SEGMENTS <= SEGMENT_PAGE_CAPACITY, "indirect segments come from one page");
@@ -373,7 +374,7 @@ static void respond(struct vbd *v, struct vbd_queue *q)
         if (s->status != BLKIF_RSP_OKAY)
             v->stats->value[VBD_ERRORS]++;
         s->state = SLOT_FREE;
-        ring_respond(&q->ring, &response, offsetof(struct blkif_response, status) + sizeof(response.status));
+        ring_respond(&q->ring, &response);
     }
     if (ring_publish(&q->ring)) {
         v->stats->value[VBD_NOTIFICATIONS]++;
@@ -438,9 +439,11 @@ bool vbd_run(struct vbd *v)
 /* --- attaching
  * ---------------------------------------------------------------------------------------------------- */
 
-int vbd_init(struct vbd *v, struct xenio *io, struct image *image, struct stats *stats)
+int vbd_init(struct vbd *v, struct xenio *io, struct image *image, struct stats *stats,
+             struct ring_journal *journal)
 {
     v->io = io;
+    v->journal = journal;
     v->image = image;
     v->stats = stats;
     list_clear(&v->ready);
@@ -465,7 +468,10 @@ int vbd_attach_queue(struct vbd *v, unsigned index, uint16_t domid, const uint32
                      uint32_t port)
 {
     struct vbd_queue *q = &v->queue[index];
-    uint32_t slot_bytes = v->abi == REQUEST_ABI_64 ? REQUEST_SLOT_BYTES_64 : REQUEST_SLOT_BYTES_32;
+    const struct ring_shape shape = {.bytes = pages * XENIO_PAGE,
+                                     .slot_bytes = v->abi == REQUEST_ABI_64 ? REQUEST_SLOT_BYTES_64
+                                                                            : REQUEST_SLOT_BYTES_32,
+                                     .response_bytes = RESPONSE_BYTES};
     *q = (struct vbd_queue){.vbd = v, .port = -1, .page_count = pages};
     v->queues = index + 1;
     q->pages = xenio_map(v->io, domid, grefs, pages, true);
@@ -474,7 +480,7 @@ int vbd_attach_queue(struct vbd *v, unsigned index, uint16_t domid, const uint32
                  grefs[0], strerror(errno));
         return -EINVAL;
     }
-    ring_attach(&q->ring, q->pages, pages * XENIO_PAGE, slot_bytes);
+    ring_attach(&q->ring, q->pages, &shape, &v->journal[index], v->device.resumed);
     q->slot = calloc(q->ring.size, sizeof(*q->slot));
     if (!q->slot)
         return -ENOMEM;

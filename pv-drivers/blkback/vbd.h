@@ -66,6 +66,7 @@ struct vbd {
     struct request_limits limits;
     enum request_abi abi;
     struct stats *stats;
+    struct ring_journal *journal; /* VBD_MAX_QUEUES of them */
 
     unsigned queues;
     struct vbd_queue queue[VBD_MAX_QUEUES];
@@ -86,8 +87,10 @@ struct vbd {
     struct xenio_copy copy[VBD_COPY_BATCH];
 };
 
-/* Sets up everything but the rings. image may be NULL. Returns 0 or -errno. */
-int vbd_init(struct vbd *v, struct xenio *io, struct image *image, struct stats *stats);
+/* Sets up everything but the rings. image may be NULL; journal: VBD_MAX_QUEUES of them, kept from process to
+ * process. Returns 0 or -errno. */
+int vbd_init(struct vbd *v, struct xenio *io, struct image *image, struct stats *stats,
+             struct ring_journal *journal);
 void vbd_destroy(struct vbd *v);
 
 /* Attaches queue number index to its ring pages and event channel. Returns 0 or -errno (logged). */

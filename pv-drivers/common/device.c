@@ -104,6 +104,7 @@ void device_hotplug_error(struct device *d, const char *why)
 
 static void connect(struct device *d, enum xenbus_state ours)
 {
+    d->resumed = ours == XenbusStateConnected;
     int rc = d->ops->attach(d);
     if (rc) {
         device_fail(d, "the rings that the front end published cannot be attached");

@@ -48,7 +48,8 @@ struct device {
     uint16_t frontend_domid;
     uint16_t backend_domid;
     bool attached;
-    bool broken; /* attaching failed or the guest misbehaved: stays detached until the front end closes */
+    bool resumed; /* attach() is for a connection that stood before this process was started */
+    bool broken;  /* attaching failed or the guest misbehaved: stays detached until the front end closes */
 };
 
 enum device_result { DEVICE_RUNNING, DEVICE_GONE };

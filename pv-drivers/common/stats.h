@@ -6,6 +6,7 @@
 #ifndef PV_STATS_H
 #define PV_STATS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define STATS_MAGIC    "BHPVST01"
@@ -52,7 +53,10 @@ struct stats {
 /* Opens or creates directory/kind-domid-devid.stats. Never fails: without the file the counters are private.
  */
 struct stats *stats_open(const char *directory, const char *kind, unsigned domid, unsigned devid);
-/* Removes the file; the counters stay usable. */
-void stats_remove(const char *directory, const char *kind, unsigned domid, unsigned devid);
-
+/*
+ * Maps directory/kind-domid-devid.state, bytes long and zero at first: what a restarted process has to know
+ * and the guest does not. Never fails: without the file it is private memory, and a restart may then repeat
+ * an answer.
+ */
+void *state_open(const char *directory, const char *kind, unsigned domid, unsigned devid, size_t bytes);
 #endif

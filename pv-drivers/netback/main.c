@@ -6,13 +6,10 @@
  * do the rings.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,15 +20,8 @@
 #include "tap.h"
 #include "vif.h"
 
-#define STATE_MAGIC    "BHVIF001"
 #define SETUP_PROGRAM  "bh-vif-setup"
 #define INTERFACE_NAME 16
-
-/* What a restarted process has to know beyond the rings; kept in a mapped file. */
-struct vif_state {
-    char magic[8];
-    struct steering steering;
-};
 
 struct netback {
     struct vif vif; /* first: struct device is at its start */
@@ -161,6 +151,8 @@ static int attach(struct device *d)
             snprintf(directory, sizeof(directory), "%s/queue-%u", d->frontend, i);
         rc = attach_queue(n, i, directory);
     }
+    if (!d->resumed)
+        memset(n->vif.steering, 0, sizeof(*n->vif.steering));
     rc = rc ? rc : attach_control(n);
     if (rc)
         return rc;
@@ -338,27 +330,6 @@ static int open_interface(struct netback *n, int *tap)
     return rc;
 }
 
-/* Maps the file of what survives us; a private copy when there is no such file. */
-static struct steering *open_state(const struct options *o)
-{
-    static struct vif_state private_state;
-    char path[512];
-    snprintf(path, sizeof(path), "%s/vif-%u-%u.state", o->run_dir, o->domid, o->devid);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    struct vif_state *s = MAP_FAILED;
-    if (fd >= 0 && ftruncate(fd, sizeof(*s)) == 0)
-        s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (s == MAP_FAILED)
-        return &private_state.steering;
-    if (memcmp(s->magic, STATE_MAGIC, sizeof(s->magic))) {
-        memset(&s->steering, 0, sizeof(s->steering));
-        memcpy(s->magic, STATE_MAGIC, sizeof(s->magic));
-    }
-    return &s->steering;
-}
-
 static int set_up(struct netback *n)
 {
     struct store *store;
@@ -375,7 +346,9 @@ static int set_up(struct netback *n)
     if (rc)
         return rc;
     struct stats *stats = stats_open(n->options.run_dir, "vif", n->options.domid, n->options.devid);
-    rc = vif_init(&n->vif, io, tap, stats, open_state(&n->options));
+    struct vif_state *state =
+        state_open(n->options.run_dir, "vif", n->options.domid, n->options.devid, sizeof(*state));
+    rc = state ? vif_init(&n->vif, io, tap, stats, state) : -ENOMEM;
     set_rate(n);
     if (rc == 0 && n->options.sandbox)
         rc = sandbox_enter(n->options.user);

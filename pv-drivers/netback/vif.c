@@ -24,6 +24,11 @@ _Static_assert(sizeof(union netif_tx_sring_entry) == TX_SLOT_BYTES, "tx slot");
 _Static_assert(sizeof(union netif_rx_sring_entry) == RX_SLOT_BYTES, "rx slot");
 _Static_assert(sizeof(union xen_netif_ctrl_sring_entry) == CTRL_SLOT_BYTES, "control slot");
 
+static const struct ring_shape tx_shape = {PAGE, TX_SLOT_BYTES, sizeof(struct netif_tx_response)};
+static const struct ring_shape rx_shape = {PAGE, RX_SLOT_BYTES, sizeof(struct netif_rx_response)};
+static const struct ring_shape control_shape = {PAGE, CTRL_SLOT_BYTES,
+                                                sizeof(struct xen_netif_ctrl_response)};
+
 static void notify(struct vif *v, int port)
 {
     v->stats->value[VIF_NOTIFICATIONS]++;
@@ -192,7 +197,7 @@ static void answer_tx(struct vif_queue *q, const struct tx_packet *p, int16_t st
     for (unsigned i = 0; i < p->slots; i++) {
         bool extra = p->extra_slots >> i & 1;
         struct netif_tx_response r = {.id = p->id[i], .status = extra ? NETIF_RSP_NULL : status};
-        ring_respond(&q->tx, &r, sizeof(r));
+        ring_respond(&q->tx, &r);
     }
 }
 
@@ -383,7 +388,7 @@ static void respond_extras(const struct vif_frame *f, struct back_ring *r)
         e.flags = f->hash_type >= 0 ? XEN_NETIF_EXTRA_FLAG_MORE : 0;
         e.u.gso.type = gso_is_v4(f) ? XEN_NETIF_GSO_TYPE_TCPV4 : XEN_NETIF_GSO_TYPE_TCPV6;
         e.u.gso.size = f->header.gso_size;
-        ring_respond(r, &e, sizeof(e));
+        ring_respond(r, &e);
     }
     if (f->hash_type >= 0) {
         memset(&e, 0, sizeof(e));
@@ -391,7 +396,7 @@ static void respond_extras(const struct vif_frame *f, struct back_ring *r)
         e.u.hash.type = (uint8_t)f->hash_type;
         e.u.hash.algorithm = XEN_NETIF_CTRL_HASH_ALGORITHM_TOEPLITZ;
         memcpy(e.u.hash.value, &f->hash, sizeof(e.u.hash.value));
-        ring_respond(r, &e, sizeof(e));
+        ring_respond(r, &e);
     }
 }
 
@@ -412,7 +417,7 @@ static void respond_rx(struct vif *v, const struct vif_frame *f, bool good)
             response.status = (int16_t)(left < PAGE ? left : PAGE);
             response.flags = piece == 0 ? first_flags(f, pieces) : piece + 1 < pieces ? NETRXF_more_data : 0;
         }
-        ring_respond(r, &response, sizeof(response));
+        ring_respond(r, &response);
         piece++;
     }
     v->stats->value[good ? VIF_RX_PACKETS : VIF_RX_DROPPED]++;
@@ -461,7 +466,7 @@ static unsigned run_control(struct vif *v)
         struct xen_netif_ctrl_response response;
         ring_copy_out(&v->control, v->control.req_cons++, &request, sizeof(request));
         steering_request(v->steering, &request, v->queues, fetch, v, &response);
-        ring_respond(&v->control, &response, sizeof(response));
+        ring_respond(&v->control, &response);
     }
     if (ring_publish(&v->control))
         notify(v, v->control_port);
@@ -507,12 +512,13 @@ bool vif_run(struct vif *v)
 /* --- attaching
  * ---------------------------------------------------------------------------------------------------- */
 
-int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct steering *steering)
+int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct vif_state *state)
 {
     v->io = io;
     v->tap = tap;
     v->stats = stats;
-    v->steering = steering;
+    v->state = state;
+    v->steering = &state->steering;
     v->control_port = -1;
     v->memory =
         mmap(NULL, MEMORY_BYTES + FRAME_SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -522,12 +528,12 @@ int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, stru
     return 0;
 }
 
-static void *map_ring(struct vif *v, struct back_ring *ring, uint32_t gref, uint32_t slot_bytes,
-                      const char *name)
+static void *map_ring(struct vif *v, struct back_ring *ring, uint32_t gref, const struct ring_shape *shape,
+                      struct ring_journal *journal, const char *name)
 {
     void *page = xenio_map(v->io, v->device.frontend_domid, &gref, 1, true);
     if (page)
-        ring_attach(ring, page, PAGE, slot_bytes);
+        ring_attach(ring, page, shape, journal, v->device.resumed);
     else
         log_line("cannot map the %s ring of domain %u (grant %u): %s", name, v->device.frontend_domid, gref,
                  strerror(errno));
@@ -549,8 +555,8 @@ int vif_attach_queue(struct vif *v, unsigned index, uint32_t tx_gref, uint32_t r
     struct vif_queue *q = &v->queue[index];
     *q = (struct vif_queue){.tx_port = -1, .rx_port = -1};
     v->queues = index + 1;
-    q->tx_page = map_ring(v, &q->tx, tx_gref, TX_SLOT_BYTES, "transmit");
-    q->rx_page = map_ring(v, &q->rx, rx_gref, RX_SLOT_BYTES, "receive");
+    q->tx_page = map_ring(v, &q->tx, tx_gref, &tx_shape, &v->state->tx[index], "transmit");
+    q->rx_page = map_ring(v, &q->rx, rx_gref, &rx_shape, &v->state->rx[index], "receive");
     if (!q->tx_page || !q->rx_page)
         return -EINVAL;
     q->tx_port = bind_port(v, tx_port);
@@ -568,7 +574,7 @@ int vif_attach_queue(struct vif *v, unsigned index, uint32_t tx_gref, uint32_t r
 
 int vif_attach_control(struct vif *v, uint32_t gref, uint32_t port)
 {
-    v->control_page = map_ring(v, &v->control, gref, CTRL_SLOT_BYTES, "control");
+    v->control_page = map_ring(v, &v->control, gref, &control_shape, &v->state->control, "control");
     if (!v->control_page)
         return -EINVAL;
     v->control_port = bind_port(v, port);

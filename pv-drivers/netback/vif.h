@@ -47,12 +47,19 @@ struct vif_frame {
     uint16_t rx_id[TX_MAX_SLOTS];
 };
 
+/* What a restarted process has to know beyond the rings. */
+struct vif_state {
+    struct ring_journal tx[VIF_MAX_QUEUES], rx[VIF_MAX_QUEUES], control;
+    struct steering steering;
+};
+
 struct vif {
     struct device device; /* first: the device operations cast back */
     struct xenio *io;
     int tap;
     struct stats *stats;
-    struct steering *steering;
+    struct vif_state *state;   /* kept from process to process */
+    struct steering *steering; /* in there */
     struct spoof_rules spoof;
     uint16_t vlan; /* 0: none */
 
@@ -79,7 +86,7 @@ struct vif {
     unsigned copies;
 };
 
-int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct steering *steering);
+int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct vif_state *state);
 /* Attaches one queue; rx_port is tx_port when there is one for both. Returns 0 or -errno (logged). */
 int vif_attach_queue(struct vif *v, unsigned index, uint32_t tx_gref, uint32_t rx_gref, uint32_t tx_port,
                      uint32_t rx_port);
