@@ -1,0 +1,378 @@
+/* pause ... trigger, memory, vcpus, scheduling. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli.h"
+
+static int simple(struct call *call, int (*action)(struct bh *h, unsigned int domid))
+{
+    unsigned int domid;
+
+    if (!find_domain(call, call->args[0], &domid))
+        return 1;
+    return action(call->h, domid) ? failed(call) : 0;
+}
+
+int cmd_pause(struct call *call)
+{
+    return simple(call, bh_pause);
+}
+
+int cmd_unpause(struct call *call)
+{
+    return simple(call, bh_unpause);
+}
+
+int cmd_destroy(struct call *call)
+{
+    return simple(call, bh_destroy);
+}
+
+/* Waits until none of the domains is there any more, or each has shut down. */
+static int wait_gone(struct call *call, const unsigned int *domids, unsigned int count)
+{
+    char *path, *token;
+
+    if (bh_store_watch(call->h, "@releaseDomain", "wait"))
+        return failed(call);
+    for (;;) {
+        unsigned int left = 0;
+
+        for (unsigned int i = 0; i < count; i++) {
+            struct bh_domain info;
+
+            left +=
+                bh_domain_info(call->h, domids[i], &info) == 0 && !(info.flags & (BH_SHUTDOWN | BH_DYING));
+        }
+        bh_error_clear(call->h);
+        if (!left)
+            return 0;
+        if (bh_store_next_event(call->h, &path, &token))
+            return failed(call);
+        free(path);
+        free(token);
+    }
+}
+
+static int ask_shutdown(struct call *call, const char *what)
+{
+    unsigned int *domids, count = 0;
+    struct named_list list;
+    int rc = 0;
+
+    if (!call->count && !call->values['a'])
+        return wrong_usage(call, "names no domain");
+    if (named_list_get(call, &list))
+        return failed(call);
+    domids = calloc(list.count + 1, sizeof(*domids));
+    if (call->count) {
+        if (!find_domain(call, call->args[0], &domids[0]))
+            rc = 1;
+        count = 1;
+    } else {
+        for (unsigned int i = 0; i < list.count; i++)
+            if (list.domains[i].domid)
+                domids[count++] = list.domains[i].domid;
+    }
+    for (unsigned int i = 0; i < count && !rc; i++) {
+        if (domids[i] == 0)
+            rc = failed_text(call, "domain 0 is this machine's control domain; shut it down from inside");
+        else if (bh_request_shutdown(call->h, domids[i], what))
+            rc = failed(call);
+        else if (!call->json)
+            printf("%s domain %u\n", strcmp(what, "reboot") == 0 ? "Rebooting" : "Shutting down", domids[i]);
+    }
+    fflush(stdout);
+    if (!rc && call->values['w'])
+        rc = wait_gone(call, domids, count);
+    free(domids);
+    named_list_free(&list);
+    return rc;
+}
+
+int cmd_shutdown(struct call *call)
+{
+    return ask_shutdown(call, "poweroff");
+}
+
+int cmd_reboot(struct call *call)
+{
+    return ask_shutdown(call, "reboot");
+}
+
+int cmd_sysrq(struct call *call)
+{
+    unsigned int domid;
+
+    if (strlen(call->args[1]) != 1)
+        return wrong_usage(call, "wants one letter, not \"%s\"", call->args[1]);
+    if (!find_domain(call, call->args[0], &domid))
+        return 1;
+    return bh_sysrq(call->h, domid, call->args[1][0]) ? failed(call) : 0;
+}
+
+int cmd_trigger(struct call *call)
+{
+    static const char *const names[] = {"nmi", "reset", "init", "power", "sleep"};
+    unsigned long vcpu = 0;
+    unsigned int domid, trigger = 0;
+
+    while (trigger < 5 && strcmp(names[trigger], call->args[1]) != 0)
+        trigger++;
+    if (trigger == 5)
+        return wrong_usage(call, "knows no trigger \"%s\"", call->args[1]);
+    if (!find_domain(call, call->args[0], &domid) ||
+        (call->count > 2 && !parse_number(call, "vcpu", call->args[2], 511, &vcpu)))
+        return 1;
+    return bh_trigger(call->h, domid, trigger, vcpu) ? failed(call) : 0;
+}
+
+int cmd_mem_set(struct call *call)
+{
+    unsigned int domid;
+    uint64_t kib;
+
+    if (!find_domain(call, call->args[0], &domid) || !parse_memory(call, call->args[1], &kib))
+        return 1;
+    return bh_set_memory_target(call->h, domid, kib) ? failed(call) : 0;
+}
+
+int cmd_mem_max(struct call *call)
+{
+    unsigned int domid;
+    uint64_t kib;
+    char path[64], text[32];
+
+    if (!find_domain(call, call->args[0], &domid) || !parse_memory(call, call->args[1], &kib))
+        return 1;
+    snprintf(path, sizeof(path), "/local/domain/%u/memory/static-max", domid);
+    snprintf(text, sizeof(text), "%lu", kib);
+    if (bh_set_memory_max(call->h, domid, kib) || bh_store_set(call->h, path, text))
+        return failed(call);
+    return 0;
+}
+
+/* ---- vcpus ---- */
+
+static void vcpu_row(struct call *call, yajl_gen gen, const char *name, unsigned int domid, unsigned int vcpu,
+                     unsigned int cpus)
+{
+    struct bh_cpumap hard, soft;
+    char hard_text[256], soft_text[256], cpu[16] = "-", state[4];
+    struct bh_vcpu v;
+
+    if (bh_vcpu_info(call->h, domid, vcpu, &v) || bh_get_affinity(call->h, domid, vcpu, &hard, &soft)) {
+        bh_error_clear(call->h);
+        return;
+    }
+    bh_cpumap_print(&hard, cpus, hard_text, sizeof(hard_text));
+    bh_cpumap_print(&soft, cpus, soft_text, sizeof(soft_text));
+    if (gen) {
+        yajl_gen_map_open(gen);
+        json_pair(gen, "name", name);
+        json_number(gen, "domid", domid);
+        json_number(gen, "vcpu", vcpu);
+        json_flag(gen, "online", v.online);
+        json_flag(gen, "running", v.running);
+        json_flag(gen, "blocked", v.blocked);
+        json_number(gen, "cpu", v.cpu);
+        json_number(gen, "time_ns", v.cpu_time_ns);
+        json_pair(gen, "hard_affinity", hard_text);
+        json_pair(gen, "soft_affinity", soft_text);
+        yajl_gen_map_close(gen);
+        return;
+    }
+    if (v.online)
+        snprintf(cpu, sizeof(cpu), "%u", v.cpu);
+    snprintf(state, sizeof(state), v.online ? "%c%c-" : "--p", v.running ? 'r' : '-', v.blocked ? 'b' : '-');
+    printf("%-32s %5u %5u %5s   %s  %9.1f  %s / %s\n", name, domid, vcpu, cpu, state,
+           (double)v.cpu_time_ns / 1e9, hard_text, soft_text);
+}
+
+int cmd_vcpu_list(struct call *call)
+{
+    struct named_list list;
+    struct bh_physinfo info;
+    yajl_gen gen = NULL;
+    unsigned int wanted[64], n = 0;
+
+    if (named_list_get(call, &list) || bh_get_physinfo(call->h, &info))
+        return failed(call);
+    for (; n < call->count && n < 64; n++)
+        if (!find_domain(call, call->args[n], &wanted[n]))
+            return 1;
+    if (call->json) {
+        gen = json_begin();
+        yajl_gen_array_open(gen);
+    } else {
+        printf("%-32s %5s %5s %5s %5s %9s %s\n", "Name", "ID", "VCPU", "CPU", "State", "Time(s)",
+               "Affinity (Hard / Soft)");
+    }
+    for (unsigned int i = 0; i < list.count; i++) {
+        bool show = n == 0;
+
+        for (unsigned int j = 0; j < n; j++)
+            show |= wanted[j] == list.domains[i].domid;
+        for (unsigned int v = 0; show && v < list.domains[i].vcpus; v++)
+            vcpu_row(call, gen, shown_name(&list, i), list.domains[i].domid, v, info.max_cpu_id + 1);
+    }
+    if (gen) {
+        yajl_gen_array_close(gen);
+        json_end(gen);
+    }
+    named_list_free(&list);
+    return 0;
+}
+
+int cmd_vcpu_set(struct call *call)
+{
+    struct bh_physinfo info;
+    unsigned int domid;
+    unsigned long count;
+
+    if (!find_domain(call, call->args[0], &domid) ||
+        !parse_number(call, "vcpu count", call->args[1], 512, &count))
+        return 1;
+    if (!call->values['i'] && bh_get_physinfo(call->h, &info) == 0 && count > info.nr_cpus)
+        return failed_text(call, "%lu vcpus are more than the machine's %u CPUs; --ignore-host allows that",
+                           count, info.nr_cpus);
+    return bh_set_vcpus(call->h, domid, count) ? failed(call) : 0;
+}
+
+int cmd_vcpu_pin(struct call *call)
+{
+    struct bh_cpumap hard, soft;
+    bool has_hard = strcmp(call->args[2], "-") != 0,
+         has_soft = call->count > 3 && strcmp(call->args[3], "-") != 0;
+    unsigned long first = 0, last = 0;
+    struct bh_domain info;
+    unsigned int domid;
+
+    if (!find_domain(call, call->args[0], &domid))
+        return 1;
+    if (bh_domain_info(call->h, domid, &info) ||
+        (has_hard && bh_cpumap_parse(call->h, call->args[2], &hard)) ||
+        (has_soft && bh_cpumap_parse(call->h, call->args[3], &soft)))
+        return failed(call);
+    if (strcmp(call->args[1], "all") == 0)
+        last = info.vcpus - 1;
+    else if (!parse_number(call, "vcpu", call->args[1], info.vcpus - 1, &first))
+        return 1;
+    else
+        last = first;
+    for (unsigned long v = first; v <= last; v++)
+        if (bh_set_affinity(call->h, domid, v, has_hard ? &hard : NULL, has_soft ? &soft : NULL,
+                            call->values['f']))
+            return failed(call);
+    return 0;
+}
+
+/* ---- scheduling ---- */
+
+static int sched_list(struct call *call, unsigned int sched_id, int only)
+{
+    struct named_list list;
+    yajl_gen gen = call->json ? json_begin() : NULL;
+    bool credit = sched_id == 5;
+
+    if (named_list_get(call, &list))
+        return failed(call);
+    if (gen)
+        yajl_gen_array_open(gen);
+    else
+        printf("%-33s %4s %6s %4s\n", "Name", "ID", "Weight", "Cap");
+    for (unsigned int i = 0; i < list.count; i++) {
+        struct bh_sched s;
+
+        if ((only >= 0 && list.domains[i].domid != (unsigned int)only) ||
+            bh_sched_get(call->h, list.domains[i].domid, &s) || (s.scheduler == 5) != credit)
+            continue;
+        if (gen) {
+            yajl_gen_map_open(gen);
+            json_pair(gen, "name", shown_name(&list, i));
+            json_number(gen, "domid", list.domains[i].domid);
+            json_number(gen, "weight", s.weight);
+            json_number(gen, "cap", s.cap);
+            yajl_gen_map_close(gen);
+        } else {
+            printf("%-33s %4u %6u %4u\n", shown_name(&list, i), list.domains[i].domid, s.weight, s.cap);
+        }
+    }
+    if (gen) {
+        yajl_gen_array_close(gen);
+        json_end(gen);
+    }
+    bh_error_clear(call->h);
+    named_list_free(&list);
+    return 0;
+}
+
+static int sched_pool(struct call *call, unsigned int sched_id, unsigned int pool)
+{
+    struct bh_sched_pool p;
+    unsigned long value;
+    bool set = false;
+
+    if (bh_sched_pool_get(call->h, pool, sched_id, &p))
+        return failed(call);
+    if (call->values['t'] && (set = true) && parse_number(call, "tslice", call->values['t'], 1000, &value))
+        p.tslice_ms = value;
+    if (call->values['r'] && (set = true) &&
+        parse_number(call, "ratelimit", call->values['r'], 500000, &value))
+        p.ratelimit_us = value;
+    if (call->values['m'] && (set = true) &&
+        parse_number(call, "migration delay", call->values['m'], 100000, &value))
+        p.migration_delay_us = value;
+    if (set)
+        return bh_sched_pool_set(call->h, pool, sched_id, &p) ? failed(call) : 0;
+    if (sched_id == 5)
+        printf("Cpupool %u: tslice=%ums ratelimit=%uus migration-delay=%uus\n", pool, p.tslice_ms,
+               p.ratelimit_us, p.migration_delay_us);
+    else
+        printf("Cpupool %u: ratelimit=%uus\n", pool, p.ratelimit_us);
+    return 0;
+}
+
+static int sched_command(struct call *call, unsigned int sched_id)
+{
+    unsigned long weight, cap;
+    unsigned int domid, pool = 0;
+    int new_weight = -1, new_cap = -1;
+
+    if (call->values['p'] && bh_cpupool_find(call->h, call->values['p'], &pool))
+        return failed(call);
+    if (call->values['s'])
+        return sched_pool(call, sched_id, pool);
+    if (!call->values['d']) {
+        if (call->values['w'] || call->values['c'])
+            return wrong_usage(call, "wants a domain (-d) for a weight or cap");
+        return sched_list(call, sched_id, -1);
+    }
+    if (!find_domain(call, call->values['d'], &domid))
+        return 1;
+    if (!call->values['w'] && !call->values['c'])
+        return sched_list(call, sched_id, domid);
+    if (call->values['w']) {
+        if (!parse_number(call, "weight", call->values['w'], 65535, &weight))
+            return 1;
+        new_weight = weight;
+    }
+    if (call->values['c']) {
+        if (!parse_number(call, "cap", call->values['c'], 51200, &cap))
+            return 1;
+        new_cap = cap;
+    }
+    return bh_sched_set(call->h, domid, new_weight, new_cap) ? failed(call) : 0;
+}
+
+int cmd_sched_credit(struct call *call)
+{
+    return sched_command(call, 5);
+}
+
+int cmd_sched_credit2(struct call *call)
+{
+    return sched_command(call, 6);
+}

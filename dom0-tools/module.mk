@@ -1,0 +1,40 @@
+# The toolstack of Dom0: libbulkhead (shared and static), bh, the console daemon, the life-cycle daemon.
+
+BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c pv.c create.c \
+              device.c domain.c machine.c dump.c)
+BH_CONFIG_SRC := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c xml.c)
+BH_CLI_SRC := $(addprefix dom0-tools/cli/,main.c commands.c cmd_create.c cmd_list.c cmd_control.c cmd_cpupool.c \
+              cmd_device.c cmd_console.c cmd_watch.c cmd_top.c)
+BH_LIB_LIBS := -lz -llzma -lzstd -llz4 -lbz2
+BH_CONFIG_LIBS := -lxml2 -lyajl
+XML2_CFLAGS := -I/usr/include/libxml2
+LIBBULKHEAD_SO := $(BUILD)/lib/libbulkhead.so.1
+LIBBULKHEAD_A := $(BUILD)/lib/libbulkhead.a
+LIBRARIES += $(LIBBULKHEAD_SO) $(LIBBULKHEAD_A) $(BUILD)/lib/bulkhead.pc
+
+BH_LIB_OBJ := $(call objects,libbulkhead,$(BH_LIB_SRC))
+$(BUILD)/obj/libbulkhead/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -MMD -MP -c -o $@ $<
+-include $(BH_LIB_OBJ:.o=.d)
+
+$(LIBBULKHEAD_A): $(BH_LIB_OBJ)
+	@mkdir -p $(@D)
+	rm -f $@ && ar rcs $@ $^
+
+$(LIBBULKHEAD_SO): $(BH_LIB_OBJ) dom0-tools/lib/libbulkhead.map
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,libbulkhead.so.1 -Wl,--version-script=dom0-tools/lib/libbulkhead.map -o $@ \
+	    $(BH_LIB_OBJ) $(BH_LIB_LIBS)
+	ln -sf libbulkhead.so.1 $(BUILD)/lib/libbulkhead.so
+
+$(BUILD)/lib/bulkhead.pc: dom0-tools/lib/bulkhead.pc.in Config.mk
+	@mkdir -p $(@D)
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
+
+$(eval $(call program,bh,$(BH_CLI_SRC) $(BH_CONFIG_SRC),$(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) \
+    $(BH_CONFIG_LIBS) -lncursesw))
+$(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0-tools/lib/daemon.c $(BH_CONFIG_SRC), \
+    $(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) $(BH_CONFIG_LIBS)))
+$(eval $(call program,bh-consoled,$(addprefix dom0-tools/consoled/,consoled.c ring.c log.c) dom0-tools/lib/daemon.c \
+    dom0-tools/lib/xenio.c,,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -lutil))

@@ -1,0 +1,593 @@
+/*
+ * bh-monitor: what happens to domains when they end, and the back ends that serve them.
+ *
+ * Model. A loop of waking and looking: woken by the store or by a process that ended, it looks at everything
+ * and does what is to be done. It remembers nothing that is not elsewhere:
+ *   - which domains there are and why they ended: the hypervisor;
+ *   - what is to happen then: RUN_DIR/domains/UUID.json, the configuration kept by create;
+ *   - restarts under way: RUN_DIR/restarts/UUID.json, locked by the process that works on it, there until it
+ * is done;
+ *   - creates that were killed: RUN_DIR/creating/UUID without a lock;
+ *   - back ends: the store's directories, and RUN_DIR/backends/NAME.lock, locked by the back end itself.
+ * So it can be killed at any moment and started again.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include "../config/doc.h"
+#include "../lib/daemon.h"
+#include "../lib/internal.h"
+
+#define BACKENDS_MAX 1024
+#define SETTLE_MS    2000
+
+static const struct {
+    const char *kind, *program;
+} kinds[] = {{"qdisk", "bh-blkback"}, {"bhnet", "bh-netback"}};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+struct backend {
+    unsigned int kind, domid, devid;
+    pid_t pid;
+    int pidfd;
+    uint64_t started;      /* ms */
+    uint64_t not_before;   /* ms: waits after ending early */
+    unsigned int failures; /* early ends in a row */
+    bool finished;         /* said that it is done: not started again while its directory stays */
+    bool seen;
+};
+
+static struct {
+    struct bh *h;
+    struct backend backends[BACKENDS_MAX];
+    unsigned int count;
+    char program_dir[512];
+} m;
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000UL + t.tv_nsec / 1000000;
+}
+
+/* ---- back ends ---- */
+
+static int lock_backend(const struct backend *b, bool *busy)
+{
+    char path[400];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/backends", bh_run_dir());
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "%s/backends/%s-%u-%u.lock", bh_run_dir(), kinds[b->kind].kind, b->domid,
+             b->devid);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+    return fd;
+}
+
+/* One that an earlier life of this daemon started. */
+static void adopt(struct backend *b, int lock)
+{
+    char text[16] = "";
+
+    if (pread(lock, text, sizeof(text) - 1, 0) > 0)
+        b->pid = atoi(text);
+    if (b->pid > 0)
+        b->pidfd = syscall(SYS_pidfd_open, b->pid, 0);
+}
+
+static void run_backend(const struct backend *b, int lock)
+{
+    char path[600], domid[16], devid[16], store[96], number[16];
+    int length = snprintf(number, sizeof(number), "%d\n", getpid());
+
+    snprintf(path, sizeof(path), "%s/%s", m.program_dir, kinds[b->kind].program);
+    snprintf(domid, sizeof(domid), "%u", b->domid);
+    snprintf(devid, sizeof(devid), "%u", b->devid);
+    snprintf(store, sizeof(store), "/local/domain/0/backend/%s/%u/%u", kinds[b->kind].kind, b->domid,
+             b->devid);
+    if (ftruncate(lock, 0) < 0 || pwrite(lock, number, length, 0) != length)
+        daemon_log("cannot write the pid of a back end: %s", strerror(errno));
+    /* The lock stays with the process that is executed: it ends when that ends. */
+    fcntl(lock, F_SETFD, 0);
+    execl(path, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path", store, NULL);
+    execlp(kinds[b->kind].program, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path",
+           store, NULL);
+    daemon_log("cannot run %s: %s", kinds[b->kind].program, strerror(errno));
+    _exit(1);
+}
+
+/* So that whoever waits for the device learns why there is none. */
+static void tell_store(const struct backend *b, const char *why)
+{
+    struct store_batch batch = {0};
+
+    batch_write(m.h, &batch, why, "/local/domain/0/backend/%s/%u/%u/hotplug-error", kinds[b->kind].kind,
+                b->domid, b->devid);
+    batch_write(m.h, &batch, "error", "/local/domain/0/backend/%s/%u/%u/hotplug-status", kinds[b->kind].kind,
+                b->domid, b->devid);
+    batch_commit(m.h, &batch);
+}
+
+static void start_backend(struct backend *b)
+{
+    bool busy;
+    int lock = lock_backend(b, &busy);
+
+    if (lock < 0)
+        return;
+    if (busy) {
+        adopt(b, lock);
+    } else {
+        b->pid = fork();
+        if (b->pid == 0)
+            run_backend(b, lock);
+        if (b->pid > 0)
+            b->pidfd = syscall(SYS_pidfd_open, b->pid, 0);
+    }
+    b->started = now_ms();
+    close(lock);
+}
+
+static void backend_ended(struct backend *b)
+{
+    int status = 0;
+    bool ours = waitpid(b->pid, &status, WNOHANG) == b->pid;
+    bool exited = ours && WIFEXITED(status);
+
+    close(b->pidfd);
+    b->pidfd = -1;
+    b->pid = 0;
+    b->finished = exited && WEXITSTATUS(status) == 0;
+    b->failures = now_ms() - b->started < SETTLE_MS ? b->failures + 1 : 0;
+    if (exited && WEXITSTATUS(status) == 1) {
+        char *reason = store_getf(m.h, "/local/domain/0/backend/%s/%u/%u/hotplug-error", kinds[b->kind].kind,
+                                  b->domid, b->devid);
+
+        b->finished = true;
+        if (!reason)
+            tell_store(b, "the back end could not be set up (see its log)");
+        daemon_log("%s %u/%u could not be set up: %s", kinds[b->kind].program, b->domid, b->devid,
+                   reason ? reason : "it did not say why");
+        free(reason);
+    } else if (!b->finished) {
+        b->not_before = b->failures ? now_ms() + (50UL << (b->failures < 7 ? b->failures : 7)) : 0;
+        daemon_log("%s %u/%u ended (status %#x); it is started again", kinds[b->kind].program, b->domid,
+                   b->devid, ours ? status : 0);
+    }
+    bh_error_clear(m.h);
+}
+
+static struct backend *find_backend(unsigned int kind, unsigned int domid, unsigned int devid)
+{
+    struct backend *b;
+
+    for (unsigned int i = 0; i < m.count; i++) {
+        b = &m.backends[i];
+        if (b->kind == kind && b->domid == domid && b->devid == devid)
+            return b;
+    }
+    if (m.count == BACKENDS_MAX)
+        return NULL;
+    b = &m.backends[m.count++];
+    *b = (struct backend){.kind = kind, .domid = domid, .devid = devid, .pidfd = -1};
+    return b;
+}
+
+static void see_device(unsigned int kind, const char *domid, const char *devid)
+{
+    struct backend *b = find_backend(kind, strtoul(domid, NULL, 10), strtoul(devid, NULL, 10));
+    char *front =
+        store_getf(m.h, "/local/domain/0/backend/%s/%s/%s/frontend", kinds[kind].kind, domid, devid);
+    char *state = store_getf(m.h, "/local/domain/0/backend/%s/%s/%s/state", kinds[kind].kind, domid, devid);
+
+    if (b && front && state && atoi(state) != 6) {
+        b->seen = true;
+        if (b->pidfd < 0 && !b->finished && now_ms() >= b->not_before)
+            start_backend(b);
+    }
+    free(front);
+    free(state);
+}
+
+static void free_list(char **list, unsigned int count)
+{
+    for (unsigned int i = 0; i < count; i++)
+        free(list[i]);
+    free(list);
+}
+
+static void look_at_backends(void)
+{
+    unsigned int kept = 0;
+
+    for (unsigned int i = 0; i < m.count; i++)
+        m.backends[i].seen = false;
+    for (unsigned int k = 0; k < KINDS; k++) {
+        char path[96], **domids;
+        unsigned int n;
+
+        snprintf(path, sizeof(path), "/local/domain/0/backend/%s", kinds[k].kind);
+        if (bh_store_list(m.h, path, &domids, &n))
+            continue;
+        for (unsigned int i = 0; i < n; i++) {
+            char **devids;
+            unsigned int devices;
+
+            snprintf(path, sizeof(path), "/local/domain/0/backend/%s/%s", kinds[k].kind, domids[i]);
+            if (bh_store_list(m.h, path, &devids, &devices))
+                continue;
+            for (unsigned int j = 0; j < devices; j++)
+                see_device(k, domids[i], devids[j]);
+            free_list(devids, devices);
+        }
+        free_list(domids, n);
+    }
+    bh_error_clear(m.h);
+    /* Without a directory there is nothing to serve; the process sees that itself and ends. */
+    for (unsigned int i = 0; i < m.count; i++)
+        if (m.backends[i].seen || m.backends[i].pidfd >= 0)
+            m.backends[kept++] = m.backends[i];
+    m.count = kept;
+}
+
+/* ---- ended domains ---- */
+
+static enum bh_action action_of(const struct bh_config *c, unsigned int reason)
+{
+    switch (reason) {
+    case BH_REASON_POWEROFF:
+        return c->on_poweroff;
+    case BH_REASON_REBOOT:
+        return c->on_reboot;
+    case BH_REASON_WATCHDOG:
+        return c->on_watchdog;
+    case BH_REASON_SOFT_RESET:
+        return c->on_soft_reset;
+    case BH_REASON_SUSPEND:
+        return BH_PRESERVE;
+    default:
+        return c->on_crash;
+    }
+}
+
+static void dump_domain(struct bh *h, unsigned int domid, const char *name)
+{
+    char path[400];
+
+    snprintf(path, sizeof(path), "/var/lib/bulkhead");
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "/var/lib/bulkhead/dump");
+    mkdir(path, 0700);
+    snprintf(path, sizeof(path), "/var/lib/bulkhead/dump/%s-%lu.core", name, (unsigned long)time(NULL));
+    if (bh_dump_core(h, domid, path))
+        daemon_log("no core of domain %u: %s", domid, bh_error_message(h, 0));
+    else
+        daemon_log("core of domain %u in %s", domid, path);
+}
+
+/* A free name for what is kept of a domain: NAME-1, NAME-2, ... */
+static void rename_away(struct bh *h, unsigned int domid, const char *name)
+{
+    char other[300];
+
+    for (unsigned int i = 1; i < 100; i++) {
+        snprintf(other, sizeof(other), "%s-%u", name, i);
+        if (bh_rename(h, domid, other) == 0)
+            return;
+    }
+}
+
+static void restart_path(char *out, size_t size, const char *uuid)
+{
+    snprintf(out, size, "%s/restarts", bh_run_dir());
+    mkdir(out, 0700);
+    snprintf(out, size, "%s/restarts/%s.json", bh_run_dir(), uuid);
+}
+
+/* Runs in a child: whatever is left of the domain goes, then it is created again. */
+static int work_on_restart(const char *path, const uint8_t uuid[16])
+{
+    int lock = open(path, O_RDONLY | O_CLOEXEC), rc = 1;
+    struct doc *doc;
+    struct bh_config config;
+    struct bh_domain *list;
+    unsigned int count, domid;
+    struct bh *h = bh_open();
+    bool rename_it;
+
+    if (lock < 0 || !h || flock(lock, LOCK_EX | LOCK_NB) < 0)
+        return 0;
+    doc = doc_read_file(path);
+    if (!doc || !doc_check(doc, &config)) {
+        daemon_log("the configuration in %s cannot be used: %s", path,
+                   doc && doc->diag_count ? doc->diags[0].text : "");
+        unlink(path);
+        return 1;
+    }
+    rename_it = access(path, X_OK) == 0;
+    if (bh_list(h, &list, &count) == 0)
+        for (unsigned int i = 0; i < count; i++)
+            if (memcmp(list[i].uuid, uuid, 16) == 0 && list[i].domid) {
+                if (list[i].cpu_time_ns < 500000000)
+                    sleep(1);
+                if (rename_it)
+                    rename_away(h, list[i].domid, config.name);
+                else if (bh_destroy(h, list[i].domid))
+                    daemon_log("domain %u: %s", list[i].domid, bh_error_message(h, 0));
+            }
+    if (!rename_it) {
+        memcpy(config.uuid, uuid, 16);
+        config.has_uuid = true;
+    }
+    rc = bh_create(h, &config, NULL, &domid);
+    if (rc)
+        for (unsigned int i = 0; bh_error_message(h, i); i++)
+            daemon_log("restarting \"%s\": %s", config.name, bh_error_message(h, i));
+    else
+        daemon_log("\"%s\" was restarted as domain %u", config.name, domid);
+    unlink(path);
+    return rc ? 1 : 0;
+}
+
+static void spawn_restart(const char *path, const uint8_t uuid[16])
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        daemon_child();
+        _exit(work_on_restart(path, uuid));
+    }
+    if (pid < 0)
+        daemon_log("cannot start a process for a restart: %s", strerror(errno));
+}
+
+static void handle_end(const struct bh_domain *dom)
+{
+    char *json = bh_saved_config(m.h, dom->uuid), uuid[37], from[400], to[400];
+    struct doc *doc = json ? doc_read_text("kept configuration", json, strlen(json)) : NULL;
+    struct bh_config config;
+    enum bh_action action;
+
+    bh_uuid_print(dom->uuid, uuid);
+    if (!doc || !doc_check(doc, &config)) {
+        doc_free(doc);
+        free(json);
+        return;
+    }
+    action = action_of(&config, dom->shutdown_reason);
+    if (action != BH_PRESERVE)
+        daemon_log("domain %u (\"%s\") ended, reason %u: action %u", dom->domid, config.name,
+                   dom->shutdown_reason, action);
+    if (action == BH_COREDUMP_DESTROY || action == BH_COREDUMP_RESTART)
+        dump_domain(m.h, dom->domid, config.name);
+    snprintf(from, sizeof(from), "%s/domains/%s.json", bh_run_dir(), uuid);
+    if (action == BH_DESTROY || action == BH_COREDUMP_DESTROY) {
+        if (bh_destroy(m.h, dom->domid))
+            daemon_log("domain %u: %s", dom->domid, bh_error_message(m.h, 0));
+    } else if (action != BH_PRESERVE) {
+        restart_path(to, sizeof(to), uuid);
+        /* The mode says what is to happen to the old domain; the rename makes it this daemon's duty. */
+        chmod(from, action == BH_RENAME_RESTART ? 0700 : 0600);
+        if (rename(from, to) == 0)
+            spawn_restart(to, dom->uuid);
+    }
+    bh_config_free(&config);
+    doc_free(doc);
+    free(json);
+}
+
+static void look_at_domains(void)
+{
+    struct bh_domain *list;
+    unsigned int count;
+
+    if (bh_list(m.h, &list, &count)) {
+        daemon_log("%s", bh_error_message(m.h, 0));
+        return;
+    }
+    for (unsigned int i = 0; i < count; i++)
+        if (list[i].domid && list[i].flags & BH_SHUTDOWN && !(list[i].flags & BH_DYING))
+            handle_end(&list[i]);
+    free(list);
+    bh_error_clear(m.h);
+}
+
+/* ---- what killed processes left ---- */
+
+static void undo_create(const uint8_t uuid[16], const char *path)
+{
+    struct bh_domain *list;
+    unsigned int count;
+
+    if (bh_list(m.h, &list, &count))
+        return;
+    for (unsigned int i = 0; i < count; i++)
+        if (list[i].domid && memcmp(list[i].uuid, uuid, 16) == 0) {
+            daemon_log("domain %u: its creation was cut off; what there is of it is removed", list[i].domid);
+            bh_destroy(m.h, list[i].domid);
+        }
+    free(list);
+    unlink(path);
+}
+
+/* Calls `act` for every file of RUN_DIR/dir that nobody has locked. */
+static void each_unlocked(const char *dir, void (*act)(const char *path, const uint8_t uuid[16]))
+{
+    char path[600];
+    struct dirent *entry;
+    DIR *open_dir;
+
+    snprintf(path, sizeof(path), "%s/%s", bh_run_dir(), dir);
+    open_dir = opendir(path);
+    while (open_dir && (entry = readdir(open_dir))) {
+        char name[37];
+        uint8_t uuid[16];
+        int fd;
+
+        snprintf(name, sizeof(name), "%.36s", entry->d_name);
+        if (!bh_uuid_parse(name, uuid))
+            continue;
+        snprintf(path, sizeof(path), "%s/%s/%s", bh_run_dir(), dir, entry->d_name);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            flock(fd, LOCK_UN);
+            act(path, uuid);
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+    if (open_dir)
+        closedir(open_dir);
+}
+
+static void act_on_marker(const char *path, const uint8_t uuid[16])
+{
+    undo_create(uuid, path);
+}
+
+/* ---- the loop ---- */
+
+static void on_child(int signal)
+{
+}
+
+static void reap(void)
+{
+    for (unsigned int i = 0; i < m.count; i++) {
+        struct pollfd p = {.fd = m.backends[i].pidfd, .events = POLLIN};
+
+        if (m.backends[i].pidfd >= 0 && poll(&p, 1, 0) > 0)
+            backend_ended(&m.backends[i]);
+    }
+    /* Restarts; back ends were waited for above. */
+    for (siginfo_t info = {0}; waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+         info.si_pid = 0) {
+        bool backend = false;
+
+        for (unsigned int i = 0; i < m.count; i++)
+            backend |= m.backends[i].pid == info.si_pid && m.backends[i].pidfd >= 0;
+        if (backend)
+            break;
+        waitpid(info.si_pid, NULL, WNOHANG);
+    }
+}
+
+static void drain_store(void)
+{
+    struct pollfd p = {.fd = bh_store_fd(m.h), .events = POLLIN};
+    char *path, *token;
+
+    while (bh_store_event_pending(m.h) || poll(&p, 1, 0) > 0) {
+        if (bh_store_next_event(m.h, &path, &token)) {
+            /* The store went away: start afresh when it is back. */
+            daemon_log("%s", bh_error_message(m.h, 0));
+            exit(1);
+        }
+        free(path);
+        free(token);
+    }
+}
+
+static int next_timeout(void)
+{
+    uint64_t now = now_ms();
+    int timeout = -1;
+
+    for (unsigned int i = 0; i < m.count; i++) {
+        const struct backend *b = &m.backends[i];
+
+        if (b->pidfd < 0 && !b->finished) {
+            int left = b->not_before > now ? (int)(b->not_before - now) : 20;
+
+            if (timeout < 0 || left < timeout)
+                timeout = left;
+        }
+    }
+    return bh_store_event_pending(m.h) ? 0 : timeout;
+}
+
+static void loop(void)
+{
+    static struct pollfd fds[1 + BACKENDS_MAX];
+    sigset_t blocked, during;
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &blocked, &during);
+    for (;;) {
+        struct timespec wait;
+        unsigned int n = 1;
+        int timeout;
+
+        reap();
+        drain_store();
+        each_unlocked("creating", act_on_marker);
+        each_unlocked("restarts", spawn_restart);
+        look_at_domains();
+        look_at_backends();
+        fds[0] = (struct pollfd){.fd = bh_store_fd(m.h), .events = POLLIN};
+        for (unsigned int i = 0; i < m.count; i++)
+            if (m.backends[i].pidfd >= 0)
+                fds[n++] = (struct pollfd){.fd = m.backends[i].pidfd, .events = POLLIN};
+        timeout = next_timeout();
+        wait = (struct timespec){.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
+        ppoll(fds, n, timeout < 0 ? NULL : &wait, &during);
+    }
+}
+
+static void find_programs(void)
+{
+    char self[500];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    self[length > 0 ? length : 0] = 0;
+    snprintf(m.program_dir, sizeof(m.program_dir), "%s", length > 0 ? dirname(self) : "/usr/sbin");
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const watches[] = {"@introduceDomain", "@releaseDomain",
+                                          "/local/domain/0/backend/qdisk", "/local/domain/0/backend/bhnet"};
+    struct sigaction action = {.sa_handler = on_child};
+    bool foreground = false;
+    int c;
+
+    while ((c = getopt(argc, argv, "F")) >= 0) {
+        if (c != 'F') {
+            fprintf(stderr, "Usage: bh-monitor [-F]\n");
+            return 2;
+        }
+        foreground = true;
+    }
+    find_programs();
+    daemon_start("bh-monitor", foreground);
+    sigaction(SIGCHLD, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    m.h = bh_open();
+    for (unsigned int i = 0; m.h && i < sizeof(watches) / sizeof(watches[0]); i++)
+        if (bh_store_watch(m.h, watches[i], "look")) {
+            daemon_log("cannot start: %s", bh_error_message(m.h, 0));
+            return 1;
+        }
+    if (!m.h)
+        return 1;
+    daemon_ready();
+    loop();
+}
