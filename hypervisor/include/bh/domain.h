@@ -137,6 +137,7 @@ struct domain {
     int64_t time_offset_s;
     uint64_t vm_assist; /* bit per VMASST_TYPE_* */
     uint64_t unpause_hint;
+    uint32_t suspend_port; /* XEN_DOMCTL_subscribe: told of a suspend in place of VIRQ_DOM_EXC; 0: none */
 
     /* Console output: the line being collected, and limits on what the guest may make us print. */
     char console_line[128];
