@@ -62,3 +62,27 @@ $(BUILD)/guest/%.elf: $(BUILD)/obj/tests/guest/cases/%/main.o $(GUEST_LIB_OBJ) t
 	ld -m elf_x86_64 -static -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 -T tests/guest/lib/kernel.lds -o $@ $(filter %.o,$^)
 -include $(patsubst %.o,%.d,$(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES)))
 .SECONDARY: $(GUEST_LIB_OBJ) $(patsubst %,$(BUILD)/obj/tests/guest/cases/%/main.o,$(GUEST_CASES))
+
+# Counting instructions beside Xen 4.17: tests/bench. Other benches (BENCHES) are programs that print their own table.
+BENCH_DIR := $(BUILD)/bench
+$(BENCH_DIR)/counter.so: tests/bench/counter/counter.c tests/bench/counter/qemu_plugin.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(WARNINGS) -shared -fPIC -fvisibility=hidden -o $@ $<
+$(BENCH_DIR)/bench: tests/bench/dom0/bench.c tests/bench/marker.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARNINGS) -static -o $@ $<
+$(BENCH_DIR)/bare.elf: tests/bench/kernel/main.c tests/bench/marker.h $(GUEST_LIB_OBJ) tests/guest/lib/kernel.lds
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -c -o $(BENCH_DIR)/bare.o $<
+	ld -m elf_x86_64 -static -z noexecstack --no-warn-rwx-segments -z max-page-size=4096 -T tests/guest/lib/kernel.lds \
+	    -o $@ $(BENCH_DIR)/bare.o $(GUEST_LIB_OBJ)
+$(BENCH_DIR)/vmlinux-%: /boot/vmlinuz-% tests/bench/unpack-kernel
+	@mkdir -p $(@D)
+	tests/bench/unpack-kernel $< $@
+
+.PHONY: bench bench-parts
+bench: packages
+	@$(MAKE) --no-print-directory -j$(JOBS) bench-parts
+	@tests/bench/run --json $(BENCH_DIR)/results.json; status=$$?; \
+	    for bench in $(BENCHES); do echo; $$bench || status=1; done; exit $$status
+bench-parts: hypervisor $(addprefix $(BENCH_DIR)/,counter.so bench bare.elf vmlinux-$(KERNEL_VERSION)) $(BENCHES)

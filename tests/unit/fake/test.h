@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <cmocka.h>
+#undef fail /* ours: bh/cause.h */
 #include "fake.h"
 
 #endif

@@ -1,9 +1,19 @@
-# The concepts of hypervisor/common on the host. HV_HOST: all of them that run there, on the machine of
-# tests/unit/fake; the other hv-* folders use it too.
-HV_HOST_COMMON := $(filter-out %/string.c %/libc_shim.c %/kmain.c %/elf.c %/kernel_image.c %/decompress.c, \
-                    $(sort $(wildcard hypervisor/common/*.c)))
-HV_HOST        := $(HV_HOST_COMMON) $(sort $(wildcard tests/unit/fake/*.c))
-HV_HOST_CFLAGS := -Itests/unit/fake/include -Itests/unit/fake -Ihypervisor/arch/x86/include -DBULKHEAD_DEBUG=1 \
-                  -fno-strict-aliasing
+# The concepts of hypervisor/common on the host, on the machine of tests/unit/fake. All of them are one library, built
+# once and linked by every test that runs hypervisor code: HV_HOST_LIB with HV_HOST_CFLAGS.
+HV_HOST_SOURCES := $(filter-out %/string.c %/libc_shim.c %/kmain.c %/elf.c %/kernel_image.c %/decompress.c, \
+                     $(sort $(wildcard hypervisor/common/*.c))) tests/unit/fake/fake.c
+HV_HOST_CFLAGS  := -Itests/unit/fake/include -Itests/unit/fake -Ihypervisor/arch/x86/include -DBULKHEAD_DEBUG=1 \
+                   -fno-strict-aliasing
+HV_HOST_LIB     := $(BUILD)/tests/libhv_host.a
 
-$(foreach t,timer,$(eval $(call host_test,hv_$(t),tests/unit/hv-core/test_$(t).c $(HV_HOST),$(HV_HOST_CFLAGS))))
+$(HV_HOST_LIB): $(call objects,test-hv-host,$(HV_HOST_SOURCES))
+	@mkdir -p $(@D)
+	rm -f $@
+	ar rcs $@ $^
+$(BUILD)/obj/test-hv-host/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) $(HV_HOST_CFLAGS) -MMD -MP -c -o $@ $<
+-include $(patsubst %.o,%.d,$(call objects,test-hv-host,$(HV_HOST_SOURCES)))
+
+HV_CORE_TESTS := $(patsubst tests/unit/hv-core/test_%.c,%,$(wildcard tests/unit/hv-core/test_*.c))
+$(foreach t,$(HV_CORE_TESTS),$(eval $(call host_test,hv_$(t),tests/unit/hv-core/test_$(t).c,$(HV_HOST_CFLAGS),$(HV_HOST_LIB))))

@@ -1,0 +1,338 @@
+/*
+ * The store beside Xen's two daemons: the same client, the same requests, one table.
+ *
+ * Rates depend on the machine and its other work; the CPU time that the daemon itself used for a request, and
+ * with
+ * --counts the instructions it executed (valgrind's callgrind, difference of two runs), do so much less.
+ */
+#include "peers.h"
+#include "rawclient.h"
+
+#include <sys/wait.h>
+#include <time.h>
+
+static double now_s(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void must(bool ok, const char *what)
+{
+    if (!ok) {
+        fprintf(stderr, "bench: %s failed\n", what);
+        exit(1);
+    }
+}
+
+static void op_read(struct raw *c, unsigned i)
+{
+    must(raw_path(c, XS_READ, 0, "/bench/key") && raw_ok(c), "read");
+}
+
+static void op_write(struct raw *c, unsigned i)
+{
+    char v[16];
+
+    snprintf(v, sizeof(v), "%u", i);
+    must(raw_write(c, 0, "/bench/key", v) && raw_ok(c), "write");
+}
+
+static void op_txn(struct raw *c, unsigned i)
+{
+    uint32_t t = raw_start(c);
+
+    must(t, "transaction start");
+    must(raw_path(c, XS_READ, t, "/bench/key") && raw_ok(c), "read in a transaction");
+    must(raw_write(c, t, "/bench/other", "value") && raw_ok(c), "write in a transaction");
+    must(raw_end(c, t, true) && raw_ok(c), "transaction end");
+}
+
+static void op_fill(struct raw *c, unsigned i)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/bench/fill/%u/%u", i / 1000, i % 1000);
+    must(raw_write(c, 0, path, "some value") && raw_ok(c), "fill");
+}
+
+typedef void op_fn(struct raw *c, unsigned i);
+
+struct result {
+    double rate;   /* operations a second */
+    double cpu_us; /* of the daemon for each */
+};
+
+static struct result measure(struct peer *p, op_fn *op, unsigned n)
+{
+    struct raw c;
+    struct result r;
+    double start;
+    unsigned long long cpu;
+
+    must(raw_open(&c, p->socket), "connect");
+    must(raw_write(&c, 0, "/bench/key", "value"), "first write");
+    must(raw_write(&c, 0, "/bench/other", "value"), "first write");
+    cpu = peer_cpu_ns(p);
+    start = now_s();
+    for (unsigned i = 0; i < n; i++) {
+        op(&c, i);
+    }
+    r.rate = n / (now_s() - start);
+    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / n;
+    close(c.fd);
+    return r;
+}
+
+/* Many clients at once: all send, then all read, in rounds. Each round is `steps` requests per client. */
+static struct result measure_many(struct peer *p, unsigned clients, unsigned rounds, bool txn)
+{
+    struct raw *c = calloc(clients, sizeof(*c));
+    uint32_t *tx = calloc(clients, sizeof(*tx));
+    struct result r;
+    double start;
+    unsigned long long cpu;
+    char b[64];
+    size_t len = raw_pair(b, "/bench/key", "value", false);
+
+    for (unsigned i = 0; i < clients; i++) {
+        must(raw_open(&c[i], p->socket), "connect");
+        must(raw_path(&c[i], XS_READ, 0, "/"), "first read");
+    }
+    cpu = peer_cpu_ns(p);
+    start = now_s();
+    for (unsigned k = 0; k < rounds; k++) {
+        for (unsigned step = 0; step < (txn ? 4 : 2); step++) {
+            for (unsigned i = 0; i < clients; i++) {
+                char path[64];
+
+                snprintf(path, sizeof(path), "/bench/c%u", i);
+                if (!txn) {
+                    must(step ? raw_send(&c[i], XS_WRITE, 0, b, len)
+                              : raw_send(&c[i], XS_READ, 0, "/bench/key", 11),
+                         "send");
+                } else if (step == 0) {
+                    must(raw_send(&c[i], XS_TRANSACTION_START, 0, "", 1), "send");
+                } else if (step == 1) {
+                    must(raw_send(&c[i], XS_READ, tx[i], "/bench", 7), "send");
+                } else if (step == 2) {
+                    len = raw_pair(b, path, "value", false);
+                    must(raw_send(&c[i], XS_WRITE, tx[i], b, len), "send");
+                } else {
+                    must(raw_send(&c[i], XS_TRANSACTION_END, tx[i], "T", 2), "send");
+                }
+            }
+            for (unsigned i = 0; i < clients; i++) {
+                must(raw_reply(&c[i]), "reply");
+                tx[i] = txn && step == 0 ? (uint32_t)strtoul(c[i].body, NULL, 10) : tx[i];
+            }
+        }
+    }
+    r.rate = (double)clients * rounds * (txn ? 1 : 2) / (now_s() - start);
+    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / clients / rounds / (txn ? 1 : 2);
+    for (unsigned i = 0; i < clients; i++) {
+        close(c[i].fd);
+    }
+    free(c);
+    free(tx);
+    return r;
+}
+
+static int add_watches(struct peer *p, unsigned n, struct raw *c)
+{
+    char path[64], b[128];
+
+    must(raw_open(c, p->socket), "connect");
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(path, sizeof(path), "/watched/%u/%u", i / 100, i % 100);
+        must(raw_call(c, XS_WATCH, 0, b, raw_pair(b, path, "t", true)) && raw_ok(c), "watch");
+    }
+    return c->fd;
+}
+
+static void show(const char *what, const struct result *r, const bool *present)
+{
+    printf("%-34s", what);
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        if (present[k]) {
+            printf(" %9.0f/s %7.2f us", r[k].rate, r[k].cpu_us);
+        } else {
+            printf(" %9s   %7s   ", "-", "-");
+        }
+    }
+    if (present[PEER_XENSTORED] || present[PEER_OXENSTORED]) {
+        double best = 0, cpu = 1e9;
+
+        for (unsigned k = 1; k < PEER_COUNT; k++) {
+            if (present[k]) {
+                best = r[k].rate > best ? r[k].rate : best;
+                cpu = r[k].cpu_us < cpu ? r[k].cpu_us : cpu;
+            }
+        }
+        printf("  %5.2fx rate %5.2fx cpu", r[0].rate / best, cpu / r[0].cpu_us);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+enum load { L_READ, L_WRITE, L_TXN, L_MANY, L_MANY_TXN, L_THOUSAND, L_FILL, L_W0, L_W10K, L_W100K, L_COUNT };
+static const char *const load_name[L_COUNT] = {
+    "read, one client",
+    "write, one client",
+    "transaction, one client",
+    "read+write, 64 clients",
+    "transaction, 64 clients",
+    "read+write, 1000 clients",
+    "fill 100000 nodes",
+    "write, no watches",
+    "write, 10000 unrelated watches",
+    "write, 100000 unrelated watches",
+};
+
+static void run_rates(const char *base, unsigned scale, const bool *present)
+{
+    static struct result r[L_COUNT][PEER_COUNT];
+    double per_node[PEER_COUNT] = {0}, per_client[PEER_COUNT] = {0};
+
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        struct peer p;
+        struct raw w;
+        unsigned long long before;
+
+        if (!present[k]) {
+            continue;
+        }
+        peer_start(&p, (enum peer_kind)k, base, NULL);
+        r[L_READ][k] = measure(&p, op_read, 20000 / scale);
+        r[L_WRITE][k] = measure(&p, op_write, 20000 / scale);
+        r[L_TXN][k] = measure(&p, op_txn, 5000 / scale);
+        r[L_MANY][k] = measure_many(&p, 64, 200 / scale, false);
+        r[L_MANY_TXN][k] = measure_many(&p, 64, 50 / scale, true);
+        before = peer_memory(&p);
+        r[L_THOUSAND][k] = measure_many(&p, 1000, 10 / scale + 1, false);
+        per_client[k] = (double)(peer_memory(&p) - before) / 1000;
+        before = peer_memory(&p);
+        r[L_FILL][k] = measure(&p, op_fill, 100000 / scale);
+        per_node[k] = (double)(peer_memory(&p) - before) / (100000 / scale);
+        r[L_W0][k] = measure(&p, op_write, 10000 / scale);
+        add_watches(&p, 10000 / scale, &w);
+        r[L_W10K][k] = measure(&p, op_write, 10000 / scale);
+        close(w.fd);
+        add_watches(&p, 100000 / scale, &w);
+        r[L_W100K][k] = measure(&p, op_write, 2000 / scale);
+        close(w.fd);
+        peer_stop(&p);
+    }
+    printf("%-34s", "");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        printf(" %22s", peer_name((enum peer_kind)k));
+    }
+    printf("\n");
+    for (unsigned l = 0; l < L_COUNT; l++) {
+        show(load_name[l], r[l], present);
+    }
+    printf("%-34s", "memory for each node, bytes");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        printf(" %22.0f", per_node[k]);
+    }
+    printf("\n%-34s", "memory left by each past client");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        printf(" %22.0f", per_client[k]);
+    }
+    printf("\nwrites with 10000 watches: %.1f %% of the daemon's time with none; with 100000: %.1f %%\n",
+           100 * r[L_W10K][0].cpu_us / r[L_W0][0].cpu_us, 100 * r[L_W100K][0].cpu_us / r[L_W0][0].cpu_us);
+}
+
+/* Instructions of a run with n operations, from callgrind's summary. */
+static double count_run(const char *base, enum peer_kind kind, op_fn *op, unsigned n, unsigned watches)
+{
+    char counts[300], line[256];
+    struct peer p;
+    struct raw w = {.fd = -1};
+    double sum = 0;
+    FILE *f;
+
+    snprintf(counts, sizeof(counts), "%s/counts", base);
+    unlink(counts);
+    peer_start(&p, kind, base, counts);
+    if (watches) {
+        add_watches(&p, watches, &w);
+    }
+    measure(&p, op, n);
+    peer_stop(&p);
+    if (w.fd >= 0) {
+        close(w.fd);
+    }
+    f = fopen(counts, "r");
+    must(f, "callgrind's result");
+    while (fgets(line, sizeof(line), f)) {
+        double v;
+
+        if (sscanf(line, "summary: %lf", &v) == 1 || sscanf(line, "totals: %lf", &v) == 1) {
+            sum = v;
+        }
+    }
+    fclose(f);
+    return sum;
+}
+
+static void run_counts(const char *base, const bool *present)
+{
+    static const struct {
+        const char *name;
+        op_fn *op;
+        unsigned watches;
+    } row[] = {
+        {"read", op_read, 0},
+        {"write", op_write, 0},
+        {"write, 2000 unrelated watches", op_write, 2000},
+        {"transaction (4 requests)", op_txn, 0},
+        {"fill", op_fill, 0},
+    };
+
+    printf("\ninstructions for each operation (user space, callgrind)\n");
+    for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        printf("%-34s", row[i].name);
+        for (unsigned k = 0; k < PEER_COUNT; k++) {
+            double few, many;
+
+            if (!present[k]) {
+                continue;
+            }
+            few = count_run(base, (enum peer_kind)k, row[i].op, 500, row[i].watches);
+            many = count_run(base, (enum peer_kind)k, row[i].op, 2500, row[i].watches);
+            printf(" %12s %9.0f", peer_name((enum peer_kind)k), (many - few) / 2000);
+        }
+        printf("\n");
+        fflush(stdout);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    char base[] = "/tmp/bh-xs-bench-XXXXXX", command[80];
+    bool present[PEER_COUNT];
+    bool counts = false, rates = true;
+    unsigned scale = 1;
+
+    for (int i = 1; i < argc; i++) {
+        counts |= strcmp(argv[i], "--counts") == 0;
+        rates &= strcmp(argv[i], "--only-counts") != 0;
+        counts |= strcmp(argv[i], "--only-counts") == 0;
+        scale = strcmp(argv[i], "--quick") == 0 ? 10 : scale;
+    }
+    must(mkdtemp(base), "mkdtemp");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        present[k] = peer_present((enum peer_kind)k);
+    }
+    if (rates) {
+        run_rates(base, scale, present);
+    }
+    if (counts) {
+        run_counts(base, present);
+    }
+    snprintf(command, sizeof(command), "rm -rf %s", base);
+    return system(command) ? 1 : 0;
+}
