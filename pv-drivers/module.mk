@@ -13,3 +13,25 @@ PROGRAMS += $(BUILD)/bin/bh-vif-setup
 $(BUILD)/bin/bh-vif-setup: pv-drivers/netback/vif-setup
 	@mkdir -p $(@D)
 	install -m 755 $< $@
+
+# The front end library and the guest kernel: freestanding, no floating point, no red zone.
+PV_FRONTEND  := $(addprefix pv-drivers/frontend/,text.c event.c grant.c xenbus.c console.c blkfront.c netfront.c)
+PV_GUEST     := $(addprefix pv-drivers/guest/,kernel.c commands.c hostile.c net.c tcp.c)
+PV_GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-stack-protector -mno-red-zone -mgeneral-regs-only \
+                -fno-asynchronous-unwind-tables -fcf-protection=none $(WARNINGS) -Ihypervisor/include
+PV_GUEST_OBJECTS := $(call objects,pv-guest,$(PV_FRONTEND) $(PV_GUEST)) $(BUILD)/obj/pv-guest/pv-drivers/guest/start.o
+
+$(BUILD)/obj/pv-guest/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(PV_GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/pv-guest/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(PV_GUEST_CFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/lib/libpvfront.a: $(call objects,pv-guest,$(PV_FRONTEND))
+	@mkdir -p $(@D)
+	$(AR) rcs $@ $^
+$(BUILD)/pv-guest.elf: $(PV_GUEST_OBJECTS) pv-drivers/guest/guest.ld
+	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 -T pv-drivers/guest/guest.ld -o $@ $(PV_GUEST_OBJECTS)
+-include $(PV_GUEST_OBJECTS:.o=.d)
+LIBRARIES += $(BUILD)/lib/libpvfront.a
+PROGRAMS  += $(BUILD)/pv-guest.elf
