@@ -43,7 +43,8 @@ unsigned int fake_held_refs[FAKE_FRAMES], fake_held_writable[FAKE_FRAMES];
 
 #define FAKE_DOMAINS 4
 static struct domain *domains[FAKE_DOMAINS];
-static struct domain system_io = {.id = DOMID_IO, .kind = KIND_SYSTEM}, system_xen = {.id = DOMID_XEN, .kind = KIND_SYSTEM};
+static struct domain system_io = {.id = DOMID_IO, .kind = KIND_SYSTEM},
+                     system_xen = {.id = DOMID_XEN, .kind = KIND_SYSTEM};
 struct domain *domain_io = &system_io, *domain_xen = &system_xen;
 static uint32_t clock_now, cpu_flushed[FAKE_CPUS];
 
@@ -456,7 +457,8 @@ uint64_t *fake_table(uint64_t mfn)
     return map_frame(MFN(mfn));
 }
 
-long fake_call(hypercall_fn fn, struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4)
+long fake_call(hypercall_fn fn, struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+               unsigned long a4)
 {
     long rc = fn(v, a1, a2, a3, a4, 0);
 
@@ -476,7 +478,8 @@ static uint64_t want_type[FAKE_FRAMES];
 static void use(uint64_t mfn, uint64_t type)
 {
     if (want_uses[mfn] && want_type[mfn] != type)
-        fail_msg("frame %lu is used as type %lx and %lx", mfn, want_type[mfn] >> PGT_shift, type >> PGT_shift);
+        fail_msg("frame %lu is used as type %lx and %lx", mfn, want_type[mfn] >> PGT_shift,
+                 type >> PGT_shift);
     want_type[mfn] = type;
     want_uses[mfn]++;
 }
@@ -521,7 +524,8 @@ static void check_table(uint64_t mfn, unsigned int level, unsigned int end)
 static void check_frame(uint64_t mfn)
 {
     struct page_info *pg = &frames[mfn];
-    uint64_t type = pg->type & PGT_type_mask, count = pg->type & PGT_count_mask, refs = pg->refs & PGC_count_mask;
+    uint64_t type = pg->type & PGT_type_mask, count = pg->type & PGT_count_mask,
+             refs = pg->refs & PGC_count_mask;
 
     if (pg->type & PGT_locked)
         fail_msg("frame %lu stays locked", mfn);

@@ -19,7 +19,8 @@ int teardown_world(void **state)
     fake_check();
     fake_end(world.d);
     for (unsigned int i = 0; i < 64; i++)
-        assert_true(frame_table[own(i)].owner == NULL || fake_held_refs[own(i)] || fake_held_writable[own(i)]);
+        assert_true(frame_table[own(i)].owner == NULL || fake_held_refs[own(i)] ||
+                    fake_held_writable[own(i)]);
     fake_reset();
     return 0;
 }

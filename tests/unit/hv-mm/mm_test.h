@@ -70,7 +70,8 @@ static inline uint64_t refs_of(uint64_t frame)
 {
     return frame_table[frame].refs & PGC_count_mask;
 }
-/* Own pages 0..3 become a hierarchy: 0 is level 4, 3 level 1, which maps page 8 at virtual address 0, writable. */
+/* Own pages 0..3 become a hierarchy: 0 is level 4, 3 level 1, which maps page 8 at virtual address 0,
+ * writable. */
 void build_hierarchy(void);
 
 extern const struct CMUnitTest table_tests[], update_tests[], write_tests[], memory_op_tests[];

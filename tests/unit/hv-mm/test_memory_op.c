@@ -50,7 +50,9 @@ static void superpages_and_limits(void **state)
     assert_int_equal(world.d->tot_pages, 64);
     world.d->max_pages = 64 + 8;
     assert_int_equal(memory_op(XENMEM_increase_reservation, &r), 1);
-    assert_int_equal(memory_op(XENMEM_decrease_reservation, &(struct xen_memory_reservation){(uint64_t)list, 1, 3, 0, 0}), 1);
+    assert_int_equal(
+        memory_op(XENMEM_decrease_reservation, &(struct xen_memory_reservation){(uint64_t)list, 1, 3, 0, 0}),
+        1);
     r.extent_order = 13;
     assert_int_equal(memory_op(XENMEM_populate_physmap, &r), 0);
     r.extent_order = 0;
@@ -127,10 +129,12 @@ static void exchange_many_for_one(void **state)
 static void exchange_refused(void **state)
 {
     uint64_t in[2] = {own(0), own(1)}, out[2] = {1, 2};
-    struct xen_memory_exchange x = {
-        .in = {(uint64_t)in, 2, 0, 0, DOMID_SELF},
-        .out = {(uint64_t)out, 1, 1, 0, DOMID_SELF},
-    }, bad;
+    struct xen_memory_exchange x =
+                                   {
+                                       .in = {(uint64_t)in, 2, 0, 0, DOMID_SELF},
+                                       .out = {(uint64_t)out, 1, 1, 0, DOMID_SELF},
+                                   },
+                               bad;
 
     /* Mapped pages stay. */
     assert_int_equal(pin(1, own(1)), 0);
@@ -235,8 +239,11 @@ static void memory_maps(void **state)
 static void resources(void **state)
 {
     uint64_t frames[4] = {0};
-    struct xen_mem_acquire_resource r = {
-        .domid = 0, .type = XENMEM_resource_grant_table, .nr_frames = 2, .frame = 1, .frame_list = (uint64_t)frames};
+    struct xen_mem_acquire_resource r = {.domid = 0,
+                                         .type = XENMEM_resource_grant_table,
+                                         .nr_frames = 2,
+                                         .frame = 1,
+                                         .frame_list = (uint64_t)frames};
 
     assert_int_equal(memory_op(XENMEM_acquire_resource, &r), 0);
     assert_int_equal(frames[0], 51);
@@ -264,9 +271,19 @@ static void the_rest_is_refused(void **state)
 {
     struct xen_memory_reservation claim = {0, 32, 0, 0, DOMID_SELF};
     struct xen_reserved_device_memory_map rdm = {.nr_entries = 7};
-    const int refused[] = {XENMEM_add_to_physmap, XENMEM_add_to_physmap_batch, XENMEM_remove_from_physmap,
-                           XENMEM_set_pod_target, XENMEM_get_pod_target, XENMEM_paging_op, XENMEM_access_op,
-                           XENMEM_sharing_op, XENMEM_get_vnumainfo, XENMEM_machphys_compat_mfn_list, 8, 29, 63};
+    const int refused[] = {XENMEM_add_to_physmap,
+                           XENMEM_add_to_physmap_batch,
+                           XENMEM_remove_from_physmap,
+                           XENMEM_set_pod_target,
+                           XENMEM_get_pod_target,
+                           XENMEM_paging_op,
+                           XENMEM_access_op,
+                           XENMEM_sharing_op,
+                           XENMEM_get_vnumainfo,
+                           XENMEM_machphys_compat_mfn_list,
+                           8,
+                           29,
+                           63};
 
     for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
         fake_cause.check = NULL;
@@ -287,14 +304,10 @@ static void the_rest_is_refused(void **state)
 }
 
 const struct CMUnitTest memory_op_tests[] = {
-    MM_TEST(populate_and_decrease),
-    MM_TEST(superpages_and_limits),
-    MM_TEST(reservations_restart),
-    MM_TEST(exchange_many_for_one),
-    MM_TEST(exchange_refused),
-    MM_TEST(information),
-    MM_TEST(memory_maps),
-    MM_TEST(resources),
+    MM_TEST(populate_and_decrease), MM_TEST(superpages_and_limits),
+    MM_TEST(reservations_restart),  MM_TEST(exchange_many_for_one),
+    MM_TEST(exchange_refused),      MM_TEST(information),
+    MM_TEST(memory_maps),           MM_TEST(resources),
     MM_TEST(the_rest_is_refused),
 };
 const size_t n_memory_op_tests = ARRAY_SIZE(memory_op_tests);

@@ -331,7 +331,8 @@ static void partial_is_resumed_or_ended(void **state)
     put_page_writable(l2);
 }
 
-/* A page that was written to through one mapping may not be walked before the last CPU forgot that mapping. */
+/* A page that was written to through one mapping may not be walked before the last CPU forgot that mapping.
+ */
 static void retyping_flushes_stale_cpus(void **state)
 {
     struct page_info *pg = &frame_table[own(0)];

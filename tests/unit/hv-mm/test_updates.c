@@ -73,7 +73,8 @@ static void lists(void **state)
     for (unsigned int i = 0; i < 100; i++)
         list[i] = (struct mmu_update){own(i % 3) << PAGE_SHIFT | i * 8, entry_of(own(10 + i % 7), P | U)};
     /* Page 2 is plain memory: takes values as they are. */
-    assert_int_equal(fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF), 0);
+    assert_int_equal(
+        fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF), 0);
     assert_int_equal(done, 100);
     assert_int_equal(fake_table(own(2))[2], entry_of(own(12), P | U));
     assert_int_equal(uses_of(own(2)), 0);
@@ -82,14 +83,16 @@ static void lists(void **state)
     list[50].val = entry_of(own(0), P | W);
     list[50].ptr = own(0) << PAGE_SHIFT;
     done = 0;
-    assert_int_equal(fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF),
-                     -EBUSY);
+    assert_int_equal(
+        fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF),
+        -EBUSY);
     assert_int_equal(done, 50);
     /* Preempted between pieces: done counts on. */
     list[50].val = 0;
     done = 0;
     fake_preempt_in = 0;
-    assert_int_equal(fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF), 0);
+    assert_int_equal(
+        fake_call(do_mmu_update, world.v, (unsigned long)list, 100, (unsigned long)&done, DOMID_SELF), 0);
     fake_preempt_in = -1;
     assert_int_equal(done, 100);
     fake_check();
@@ -248,7 +251,8 @@ static void io_memory(void **state)
     assert_int_equal(rangeset_add(world.d->iomem_caps, far, far), 0);
     assert_int_equal(update(own(0), 0, entry_of(frame, P | W | PTE_PCD), 0), 0);
     assert_int_equal(update(own(0), 1, entry_of(far, P | W | PTE_PAT), 0), 0);
-    assert_int_equal(update(own(0), 2, entry_of(own(4), P | W | PTE_PWT), 0), 0); /* RAM, e.g. for a graphics card */
+    assert_int_equal(update(own(0), 2, entry_of(own(4), P | W | PTE_PWT), 0),
+                     0); /* RAM, e.g. for a graphics card */
     struct mmu_update req = {own(0) << PAGE_SHIFT | 24, entry_of(frame, P | W)};
     assert_int_equal(fake_call(do_mmu_update, world.v, (unsigned long)&req, 1, 0, DOMID_IO), 0);
     fake_check();
@@ -278,7 +282,8 @@ static void grants(void **state)
     assert_int_equal(arch_grant_map(world.v, 0x5000, MFN(frame), GNTMAP_host_map), 0);
     assert_int_equal(t[5], entry_of(frame, P | W | U | PTE_GUEST_KERNEL | PTE_ACCESSED | PTE_DIRTY));
     fake_check();
-    assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame), GNTMAP_host_map | GNTMAP_readonly, 0), -EINVAL);
+    assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame), GNTMAP_host_map | GNTMAP_readonly, 0),
+                     -EINVAL);
     assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame + 1), GNTMAP_host_map, 0), -EINVAL);
     assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame), GNTMAP_host_map, 0), 0);
     assert_int_equal(t[5], 0);
@@ -306,7 +311,8 @@ static void grants(void **state)
     assert_true(get_page(&frame_table[frame], other));
     assert_int_equal(arch_grant_map(world.v, 0x5000, MFN(frame), GNTMAP_host_map | GNTMAP_readonly), 0);
     assert_int_equal(update(own(3), 7, entry_of(own(9), P | W | U), 0), 0);
-    assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame), GNTMAP_host_map | GNTMAP_readonly, 0x7000), 0);
+    assert_int_equal(arch_grant_unmap(world.v, 0x5000, MFN(frame), GNTMAP_host_map | GNTMAP_readonly, 0x7000),
+                     0);
     put_page(&frame_table[frame]);
     assert_int_equal(t[5], entry_of(own(9), P | W | U));
     assert_int_equal(t[7], 0);

@@ -1,6 +1,6 @@
 /*
- * Writes of a guest's kernel to page tables that it sees read-only: the decoder against the processor itself, and
- * page faults end to end.
+ * Writes of a guest's kernel to page tables that it sees read-only: the decoder against the processor itself,
+ * and page faults end to end.
  */
 #include "mm_test.h"
 
@@ -15,7 +15,10 @@ static const struct form {
     uint8_t bytes[15];
     uint8_t length;
 } forms[] = {
-#define FORM(name, size, ...) {name, size, {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})}
+#define FORM(name, size, ...)                                                                                \
+    {                                                                                                        \
+        name, size, {__VA_ARGS__}, sizeof((uint8_t[]){__VA_ARGS__})                                          \
+    }
     FORM("mov %rsi,(%rdi)", 8, 0x48, 0x89, 0x37),
     FORM("mov %esi,(%rdi)", 4, 0x89, 0x37),
     FORM("mov %si,(%rdi)", 2, 0x66, 0x89, 0x37),
@@ -76,7 +79,8 @@ static void run_natively(uint8_t *code, const struct form *f, struct state *s)
     code[f->length] = 0xc3;
     register uint64_t r8 __asm__("r8") = s->r8;
     __asm__ volatile("push %[flags]\n\tpopf\n\tcall *%[code]\n\tpushf\n\tpop %[flags]"
-                     : "+a"(s->rax), "+S"(s->rsi), "+c"(s->rcx), [flags] "+r"(s->flags), "+r"(r8), "+m"(s->memory)
+                     : "+a"(s->rax), "+S"(s->rsi), "+c"(s->rcx), [flags] "+r"(s->flags), "+r"(r8),
+                       "+m"(s->memory)
                      : [code] "r"(code), "D"(&s->memory)
                      : "cc", "memory");
     s->r8 = r8;
@@ -84,16 +88,18 @@ static void run_natively(uint8_t *code, const struct form *f, struct state *s)
 
 static uint64_t pattern(unsigned int i)
 {
-    static const uint64_t patterns[] = {0,          1,           ~0UL,      0x8000000000000000, 0x7fffffffffffffff,
-                                        0x80000000, 0x80,        0x7f,      0x123456789abcdef0, 0xffffffff,
-                                        0x67,       0xffffff067, 0x8000ffff};
+    static const uint64_t patterns[] = {
+        0,          1,           ~0UL,      0x8000000000000000, 0x7fffffffffffffff,
+        0x80000000, 0x80,        0x7f,      0x123456789abcdef0, 0xffffffff,
+        0x67,       0xffffff067, 0x8000ffff};
     return patterns[i % ARRAY_SIZE(patterns)];
 }
 
 static void decoder_agrees_with_the_processor(void **state)
 {
     /* `call` pushes below the stack pointer: nothing of ours lives there. */
-    uint8_t *code = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *code =
+        mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     assert_ptr_not_equal(code, MAP_FAILED);
     for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
@@ -112,24 +118,30 @@ static void decoder_agrees_with_the_processor(void **state)
         assert_true(write_decode(longer, sizeof(longer), &insn));
 
         for (unsigned int n = 0; n < 13 * 13; n++) {
-            struct state s = {.rax = pattern(n), .rsi = pattern(n / 13), .rcx = n % 32, .r8 = pattern(n + 5),
-                              .flags = 0x202, .memory = pattern(n * 7 / 3)};
-            struct cpu_regs regs = {.rax = s.rax, .rsi = s.rsi, .rcx = s.rcx, .r8 = s.r8, .rflags = 0x202, .rip = 100};
+            struct state s = {.rax = pattern(n),
+                              .rsi = pattern(n / 13),
+                              .rcx = n % 32,
+                              .r8 = pattern(n + 5),
+                              .flags = 0x202,
+                              .memory = pattern(n * 7 / 3)};
+            struct cpu_regs regs = {
+                .rax = s.rax, .rsi = s.rsi, .rcx = s.rcx, .r8 = s.r8, .rflags = 0x202, .rip = 100};
             uint64_t mask = f->size == 8 ? ~0UL : (1UL << f->size * 8) - 1, old = s.memory;
             uint64_t new = (old & ~mask) | write_result(&insn, &regs, old);
 
             write_finish(&insn, &regs, old);
             run_natively(code, f, &s);
             if (new != s.memory || regs.rax != s.rax || regs.rsi != s.rsi || regs.rcx != s.rcx)
-                fail_msg("%s on %lx: %lx, processor %lx; rax %lx %lx, rsi %lx %lx", f->name, old, new, s.memory, regs.rax,
-                         s.rax, regs.rsi, s.rsi);
+                fail_msg("%s on %lx: %lx, processor %lx; rax %lx %lx, rsi %lx %lx", f->name, old, new,
+                         s.memory, regs.rax, s.rax, regs.rsi, s.rsi);
             /* AF after logic is undefined; bit tests leave all but CF undefined. */
-            uint64_t flags = insn.kind >= WRITE_BTS ? 1 : insn.kind == WRITE_OR || insn.kind == WRITE_AND ||
-                                                                  insn.kind == WRITE_XOR
-                                                              ? FLAGS & ~0x10UL
-                                                              : FLAGS;
+            uint64_t flags = insn.kind >= WRITE_BTS ? 1
+                             : insn.kind == WRITE_OR || insn.kind == WRITE_AND || insn.kind == WRITE_XOR
+                                 ? FLAGS & ~0x10UL
+                                 : FLAGS;
             if ((regs.rflags ^ s.flags) & flags)
-                fail_msg("%s on %lx: flags %lx, processor %lx", f->name, old, regs.rflags & FLAGS, s.flags & FLAGS);
+                fail_msg("%s on %lx: flags %lx, processor %lx", f->name, old, regs.rflags & FLAGS,
+                         s.flags & FLAGS);
             assert_int_equal(regs.rip, 100 + f->length);
         }
     }
@@ -174,7 +186,8 @@ static void map_own_tables(void)
 /* The guest's kernel writes rsi to the 8 bytes at va. */
 static struct cpu_regs fault(const uint8_t *code, uint64_t va, uint64_t rsi, uint32_t error_code)
 {
-    struct cpu_regs regs = {.rip = (uint64_t)code, .rsi = rsi, .cs = 0xe033, .error_code = error_code, .rflags = 0x202};
+    struct cpu_regs regs = {
+        .rip = (uint64_t)code, .rsi = rsi, .cs = 0xe033, .error_code = error_code, .rflags = 0x202};
 
     pv_page_fault(&regs, va);
     return regs;
@@ -233,8 +246,8 @@ static void other_faults_are_the_guests(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         fake_injected = 0;
         struct cpu_regs regs = fault(cases[i].code, cases[i].va, cases[i].value, cases[i].error_code);
-        if (fake_injected != 1 || fake_injected_cr2 != cases[i].va || fake_injected_code != cases[i].error_code ||
-            regs.rip != (uint64_t)cases[i].code)
+        if (fake_injected != 1 || fake_injected_cr2 != cases[i].va ||
+            fake_injected_code != cases[i].error_code || regs.rip != (uint64_t)cases[i].code)
             fail_msg("%s: injected %u", cases[i].name, fake_injected);
         fake_check();
     }

@@ -8,6 +8,7 @@
  * assist on: the instruction's effect on the entry is checked and performed (pv/pte_write.c);
  *   - the control domain's kernel wrote to I/O memory that guests see read-only: the write is dropped.
  */
+#include <asm/current.h>
 #include <asm/guest_access.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
@@ -112,7 +113,7 @@ static inline bool in_perdomain_window(uint64_t address)
 
 void pv_page_fault(struct cpu_regs *regs, uint64_t cr2)
 {
-    struct vcpu *v = cpu_info()->current;
+    struct vcpu *v = current_vcpu();
     uint32_t ec = regs->error_code;
 
     if (v->arch.pv.kernel_mode &&

@@ -134,7 +134,7 @@ bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn)
     insn->size = op->byte_operand ? 1 : rex & 8 ? 8 : size16 ? 2 : 4;
     insn->has_immediate = op->source != SRC_REG;
     insn->reg = field | (rex & 4) << 1;
-    insn->high_byte = insn->size == 1 && !rex && field >= 4;
+    insn->high_byte = insn->size == 1 && !rex && field >= 4 && !insn->has_immediate;
     insn->immediate = 0;
     if (insn->high_byte)
         insn->reg = field - 4;
