@@ -32,3 +32,17 @@ $(eval $(call program,xenstore,$(addprefix $(XS)/cli/,xenstore.c ls.c escape.c),
 PROGRAMS += $(addprefix $(BUILD)/bin/xenstore-,$(XS_TOOLS))
 $(addprefix $(BUILD)/bin/xenstore-,$(XS_TOOLS)): $(BUILD)/bin/xenstore
 	ln -sf xenstore $@
+
+# Beside Xen's daemons.
+XS_BENCH_DIR := tests/bench/xenstore
+XS_PEER_FLAGS := -I$(XS)/include -I$(XS_BENCH_DIR) -DXS_OURS='"$(CURDIR)/$(BUILD)/bin/xenstored"' \
+                 -DXS_SHIM='"$(CURDIR)/$(BUILD)/lib/xs-peer-shim.so"'
+$(BUILD)/lib/xs-peer-shim.so: $(XS_BENCH_DIR)/peer_shim.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) -shared -o $@ $< -ldl
+$(eval $(call program,xs-bench,$(XS_BENCH_DIR)/bench.c $(XS_BENCH_DIR)/peers.c,$(XS_PEER_FLAGS),))
+$(BUILD)/bin/xs-bench: $(BUILD)/bin/xenstored $(BUILD)/lib/xs-peer-shim.so
+BENCHES += $(BUILD)/bin/xs-bench
+
+# Tests.
+$(eval $(call host_test,xs-model-store,tests/model/xenstore/model_store.c $(XS_CORE),$(XS_CFLAGS),))

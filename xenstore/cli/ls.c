@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define PERMS_COLUMN 61
+#define PERMS_COLUMN 60
 
 struct ls {
     struct xs_handle *h;

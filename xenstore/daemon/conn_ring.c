@@ -100,16 +100,16 @@ static void reconnect(struct server *s, struct conn *c)
     log_msg(LOG_LEVEL_INFO, "domain %u: reconnected", c->who.domid);
 }
 
-/* A partial message at the end of what is there: may it stay in the ring until it is complete? */
-static bool fits_ring(const uint8_t *data, size_t len)
+/* Takes the beginning of a message off the ring, from `from` on: its sender may wait for room, or for the
+ * ring to be empty, before it goes on. */
+static void keep_partial(struct server *s, struct conn *c, const uint8_t *data, size_t len, size_t from)
 {
-    struct xsd_sockmsg hdr;
-
-    if (len < sizeof(hdr)) {
-        return true;
+    if (len > from) {
+        buf_add(&c->in, data + from, len - from);
+        c->cons += (uint32_t)(len - from);
+        journal_ring(s, c, 0, false, data + from, (uint32_t)(len - from));
+        journal_commit(&s->journal);
     }
-    memcpy(&hdr, data, sizeof(hdr));
-    return sizeof(hdr) + hdr.len <= XENSTORE_RING_SIZE;
 }
 
 bool ring_turn(struct server *s, struct conn *c)
@@ -154,15 +154,8 @@ bool ring_turn(struct server *s, struct conn *c)
     if (at && c->in.cap) {
         buf_free(&c->in);
     }
-    if (size == 0 && budget && at < len && (c->in.len || !fits_ring(data + at, len - at))) {
-        size_t fresh = len - (at > carried ? at : carried);
-
-        if (fresh) {
-            buf_add(&c->in, data + len - fresh, fresh);
-            c->cons = prod;
-            journal_ring(s, c, 0, false, data + len - fresh, (uint32_t)fresh);
-            journal_commit(&s->journal);
-        }
+    if (size == 0 && at < len) {
+        keep_partial(s, c, data, len, at > carried ? at : carried);
     }
     conn_account(s, c);
     if (c->cons != old_cons) {
@@ -170,7 +163,9 @@ bool ring_turn(struct server *s, struct conn *c)
         conn_make_dirty(s, c);
         s->platform->notify(s->platform, c->domain);
     }
-    return size > 0 && !conn_paused(s, c);
+    /* The other side sends an event only for a ring that it saw empty: look again after having emptied it. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return ring_load(&page->req_prod) != c->cons && !conn_paused(s, c) && !c->broken;
 }
 
 void ring_flush(struct server *s, struct conn *c)
@@ -196,6 +191,7 @@ void ring_flush(struct server *s, struct conn *c)
         journal_ring(s, c, n, false, NULL, 0);
         journal_commit(&s->journal);
         ring_store(&page->rsp_prod, c->prod);
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* before looking at how much was taken meanwhile */
         conn_sent(s, c, n);
         sent = true;
     }

@@ -81,22 +81,18 @@ static int may_grow(struct view *v, const struct caller *who, uint32_t domid, ui
                     const char *request)
 {
     struct account *a;
-    int64_t pending_nodes = v->counts ? 0 : *v->new_nodes;
-    int64_t pending_bytes = v->counts ? 0 : *v->new_bytes;
+    int64_t use;
 
     if (who->privileged || v->checked || bytes <= 0) {
         return 0;
     }
     a = account_get(&v->s->quotas, domid);
-    if (nodes &&
-        !quota_allows(&v->s->quotas, a, LIMIT_NODES, a->nodes + (uint64_t)(pending_nodes + nodes), request)) {
+    use = (int64_t)a->nodes + (v->counts ? 0 : *v->new_nodes) + nodes;
+    if (nodes && use > 0 && !quota_allows(&v->s->quotas, a, LIMIT_NODES, (uint64_t)use, request)) {
         return ENOSPC;
     }
-    if (!quota_allows(&v->s->quotas, a, LIMIT_MEMORY, account_memory(a) + (uint64_t)(pending_bytes + bytes),
-                      request)) {
-        return ENOSPC;
-    }
-    return 0;
+    use = (int64_t)account_memory(a) + (v->counts ? 0 : *v->new_bytes) + bytes;
+    return use > 0 && !quota_allows(&v->s->quotas, a, LIMIT_MEMORY, (uint64_t)use, request) ? ENOSPC : 0;
 }
 
 static int denied(const struct caller *who, struct path path, const char *what, const struct perms *p)

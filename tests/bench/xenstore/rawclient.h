@@ -1,5 +1,6 @@
 /*
- * A minimal client of the wire protocol for tests and benchmarks: blocking, no library between us and the daemon.
+ * A minimal client of the wire protocol for tests and benchmarks: blocking, no library between us and the
+ * daemon.
  */
 #ifndef BH_XS_RAWCLIENT_H
 #define BH_XS_RAWCLIENT_H
@@ -126,7 +127,8 @@ static inline bool raw_ok(const struct raw *c)
 
 static inline uint32_t raw_start(struct raw *c)
 {
-    return raw_call(c, XS_TRANSACTION_START, 0, "", 1) && raw_ok(c) ? (uint32_t)strtoul(c->body, NULL, 10) : 0;
+    return raw_call(c, XS_TRANSACTION_START, 0, "", 1) && raw_ok(c) ? (uint32_t)strtoul(c->body, NULL, 10)
+                                                                    : 0;
 }
 
 static inline bool raw_end(struct raw *c, uint32_t tx, bool commit)

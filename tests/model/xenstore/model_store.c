@@ -1,9 +1,9 @@
 /*
  * The store against a naive oracle: random operations by several callers, inside and outside of transactions.
  *
- * The oracle keeps all nodes in one flat array, copies the whole array for a transaction, and decides a conflict by
- * comparing what the transaction looked at with copies. After every step replies have to agree; every now and then
- * the whole trees are compared, and with them what the accounts say.
+ * The oracle keeps all nodes in one flat array, copies the whole array for a transaction, and decides a
+ * conflict by comparing what the transaction looked at with copies. After every step replies have to agree;
+ * every now and then the whole trees are compared, and with them what the accounts say.
  */
 #include "store.h"
 
@@ -185,7 +185,8 @@ static int oapply(struct omap *m, const struct caller *c, const struct oop *op, 
         for (unsigned i = 0; i < m->count;) {
             size_t len = strlen(op->path);
 
-            if (strncmp(m->n[i].path, op->path, len) == 0 && (m->n[i].path[len] == '/' || !m->n[i].path[len])) {
+            if (strncmp(m->n[i].path, op->path, len) == 0 &&
+                (m->n[i].path[len] == '/' || !m->n[i].path[len])) {
                 m->n[i] = m->n[--m->count];
             } else {
                 i++;
@@ -286,8 +287,8 @@ static void check_same(struct store *s, const struct caller *all)
     assert_int_equal(total, main_map.count);
 }
 
-static void step_read(struct store *s, const struct caller *c, struct otxn *t, struct omap *m, const char *path,
-                      bool list)
+static void step_read(struct store *s, const struct caller *c, struct otxn *t, struct omap *m,
+                      const char *path, bool list)
 {
     struct onode *n = ofind(m, path);
     int want = oallow(onear(m, path), c) & PERM_READ ? (n ? 0 : ENOENT) : EACCES;
@@ -323,7 +324,8 @@ static void step_read(struct store *s, const struct caller *c, struct otxn *t, s
     }
 }
 
-static void step_change(struct store *s, const struct caller *c, struct otxn *t, struct omap *m, const char *path)
+static void step_change(struct store *s, const struct caller *c, struct otxn *t, struct omap *m,
+                        const char *path)
 {
     struct oop op = {.kind = (int)rnd(8)};
     struct txn *real = t ? t->real : NULL;
