@@ -39,13 +39,15 @@ static bool inside(const struct image *image, uint64_t offset, uint64_t bytes)
     return offset <= image->size && bytes <= image->size - offset;
 }
 
+/* writable_page_tables counts as provided: a store to a table is carried out for the guest (pv/pte_write.c).
+ */
 static void feature(struct elf_kernel *k, const char *name, size_t length, bool required)
 {
     static const struct {
         const char *name;
         bool provided;
     } known[] = {
-        {"writable_page_tables", false},    {"writable_descriptor_tables", false},
+        {"writable_page_tables", true},     {"writable_descriptor_tables", false},
         {"auto_translated_physmap", false}, {"supervisor_mode_kernel", false},
         {"pae_pgdir_above_4gb", true},      {"dom0", true},
         {"hvm_callback_vector", false},

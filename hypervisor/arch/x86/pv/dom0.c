@@ -109,8 +109,8 @@ static void load_image(struct builder *b, struct page_info **unpacked, unsigned 
         why = elf_parse(b->image, size, &b->kernel);
     if (!why && !b->kernel.has_notes)
         why = "the kernel has no Xen notes: it was built without CONFIG_XEN_PV";
-    if (!why && (!b->kernel.has_virt_base || !b->kernel.has_hypercall_page))
-        why = "the kernel cannot run paravirtualized: its Xen notes name no virtual base or hypercall page";
+    if (!why && !b->kernel.has_virt_base)
+        why = "the kernel cannot run paravirtualized: its Xen notes name no virtual base";
     if (!why && b->kernel.needs_unsupported)
         why = "the kernel requires a feature that is not offered";
     if (why)
@@ -289,6 +289,8 @@ static void copy_kernel(struct builder *b)
         memset(to + s->file_size, 0, s->memory_size - s->file_size);
     }
     uint64_t page = b->kernel.hypercall_page;
+    if (!b->kernel.has_hypercall_page)
+        return; /* newer kernels execute SYSCALL themselves */
     if ((page & ~PAGE_MASK) || page < b->layout.v_start || page >= b->layout.v_kernel_end)
         refuse("the kernel's hypercall page lies outside of its image");
     pv_hypercall_page(boot_va(b, page));
@@ -439,7 +441,8 @@ static void start_vcpu(struct builder *b, mfn_t l4)
     const struct layout *l = &b->layout;
     struct vcpu *v = b->d->vcpu[0];
 
-    if (pv_get_base_table(v, b->d, l4))
+    /* The kernel finds its first tables pinned, and unpins them. */
+    if (pv_get_base_table(v, b->d, l4) || page_pin(v, mfn_to_page(l4), b->d, PGT_l4))
         panic("control domain: its page tables do not validate: %s ({0} is %#lx, {1} is %#lx)",
               v->cause.check ? v->cause.check : "no cause", (unsigned long)v->cause.value[0],
               (unsigned long)v->cause.value[1]);

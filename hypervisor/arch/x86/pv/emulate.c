@@ -20,8 +20,9 @@
 #include <bh/hypercall.h>
 #include <public/xen.h>
 
-#define INSN_MAX      15
-#define STRING_IO_MAX 64
+#define INSN_MAX         15
+#define STRING_IO_MAX    64
+#define ACCESS_LONG_CODE (1U << 21)
 
 struct insn {
     uint8_t bytes[INSN_MAX];
@@ -331,13 +332,19 @@ static bool emulate_port(struct vcpu *v, struct cpu_regs *regs, struct insn *ins
     }
 }
 
+/* 32-bit user programs have no business with these instructions, and encode them otherwise. */
+static bool in_64bit_code(const struct cpu_regs *regs)
+{
+    return regs->cs == FLAT_KERNEL_CS || (load_access_rights(regs->cs) & ACCESS_LONG_CODE);
+}
+
 bool pv_emulate_privileged(struct vcpu *v, struct cpu_regs *regs)
 {
     struct insn insn = {0};
     bool again = false, done;
     int opcode;
 
-    if (regs->error_code || regs->cs != FLAT_KERNEL_CS || !fetch(v, regs, &insn))
+    if (regs->error_code || !in_64bit_code(regs) || !fetch(v, regs, &insn))
         return false;
     opcode = decode_prefixes(&insn);
     switch (opcode) {

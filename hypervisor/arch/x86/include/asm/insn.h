@@ -232,4 +232,13 @@ DEFINE_SELECTOR(fs)
 DEFINE_SELECTOR(gs)
 #undef DEFINE_SELECTOR
 
+/* Access rights of a selector's descriptor, in place (APM vol. 3, LAR); 0: there is none. */
+static inline uint32_t load_access_rights(uint16_t sel)
+{
+    uint32_t rights = 0;
+
+    __asm__("lar %1, %0" : "+r"(rights) : "r"((uint32_t)sel) : "cc");
+    return rights;
+}
+
 #endif
