@@ -241,7 +241,7 @@ void sched_vcpu_online(struct vcpu *v, bool online)
         sched_vcpu_stop(v);
 }
 
-void sched_block(struct vcpu *v)
+void vcpu_block(struct vcpu *v)
 {
     struct sched_cpu *c;
 
@@ -258,7 +258,7 @@ void sched_block(struct vcpu *v)
     work_raise(WORK_SCHEDULE);
 }
 
-void sched_yield(struct vcpu *v)
+void vcpu_yield(struct vcpu *v)
 {
     if (!READ_ONCE(sched_cpu[v->sched.cpu].nr_queued))
         return;

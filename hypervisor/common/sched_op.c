@@ -108,13 +108,13 @@ static long op_watchdog(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 
 static long op_yield(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    sched_yield(v);
+    vcpu_yield(v);
     return 0;
 }
 
 static long op_block(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    sched_block(v);
+    vcpu_block(v);
     return 0;
 }
 
@@ -179,11 +179,11 @@ long do_sched_op(struct vcpu *v, unsigned long cmd, unsigned long untrusted_arg,
 {
     /* The two that are called all the time take no detour. */
     if ((uint32_t)cmd == SCHEDOP_block) {
-        sched_block(v);
+        vcpu_block(v);
         return 0;
     }
     if ((uint32_t)cmd == SCHEDOP_yield) {
-        sched_yield(v);
+        vcpu_yield(v);
         return 0;
     }
     return subop_dispatch(v, ops, ARRAY_SIZE(ops), (uint32_t)cmd, untrusted_arg);

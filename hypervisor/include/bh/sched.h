@@ -82,8 +82,8 @@ bool vcpu_runnable(const struct vcpu *v);
 void sched_vcpu_online(struct vcpu *v, bool online);
 
 /* The calling vcpu waits for an event (upcalls unmasked); returns at once when one is pending. */
-void sched_block(struct vcpu *v);
-void sched_yield(struct vcpu *v);
+void vcpu_block(struct vcpu *v);
+void vcpu_yield(struct vcpu *v);
 /* Port `port` of d became pending: ends the SCHEDOP_poll of who waits for it. Call when d->sched.pollers !=
  * 0. */
 void sched_poll_notify(struct domain *d, uint32_t port);
