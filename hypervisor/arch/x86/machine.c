@@ -8,9 +8,11 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/irq.h>
+#include <asm/msi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
 #include <asm/power.h>
+#include <asm/pv.h>
 #include <asm/serial.h>
 #include <asm/setup.h>
 #include <asm/smp.h>
@@ -82,6 +84,7 @@ void arch_machine_init(const struct boot_info *bi)
     print_machine(bi);
     time_init();
     cpu_speculation_report();
+    cpuid_policy_init();
     serial_init_irq();
 }
 
@@ -102,6 +105,7 @@ void arch_deny_own_mmio(struct rangeset *caps)
     deny(caps, acpi.lapic_address, acpi.lapic_address);
     for (uint32_t i = 0; i < acpi.nr_ioapics; i++)
         deny(caps, acpi.ioapic[i].address, acpi.ioapic[i].address);
-    if (acpi.hpet_address)
+    /* AML of the HPET's device reads its registers. */
+    if (acpi.hpet_address && !mmio_protect(acpi.hpet_address))
         deny(caps, acpi.hpet_address, acpi.hpet_address);
 }

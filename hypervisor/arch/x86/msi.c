@@ -59,8 +59,7 @@ static uint8_t *map_table_page(paddr_t pa)
     return NULL;
 }
 
-/* Guests see an MSI-X table, but write it only through the hypervisor. */
-static bool protect_table_page(paddr_t pa)
+bool mmio_protect(paddr_t pa)
 {
     if (!mmio_readonly)
         mmio_readonly = rangeset_create("read-only I/O memory");
@@ -93,7 +92,7 @@ static int init_msix(struct vcpu *v, struct msi *m, const struct msi_request *r)
         return fail(v, -ENODEV, "msi: BAR {0} with the MSI-X table has no address", table & 7, 0);
     at = base + (table & ~7u) + (paddr_t)r->entry * MSIX_ENTRY_BYTES;
     page = map_table_page(at & PAGE_MASK);
-    if (!page || !protect_table_page(at & PAGE_MASK))
+    if (!page || !mmio_protect(at))
         return fail(v, -ENOMEM, "msi: no room to map the MSI-X table at {0}", at, 0);
     m->table_entry = (volatile uint32_t *)(page + (at & ~PAGE_MASK));
     m->maskable = true;

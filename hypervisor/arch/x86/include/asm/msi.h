@@ -27,5 +27,7 @@ void msi_set_mask(struct msi *m, bool masked);
 void msi_enable(struct msi *m);
 /* The last message of a device goes. */
 void msi_disable(struct msi *m);
+/* From now on guests may map the page at pa read-only at most (an MSI-X table, the HPET). false: no memory. */
+bool must_check mmio_protect(paddr_t pa);
 
 #endif
