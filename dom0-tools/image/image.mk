@@ -21,16 +21,27 @@ $(IMAGES)/guest.ext4: $(IMAGES)/guest-base.stamp $(IMAGE)/disk $(IMAGE)/modules.
 	    --overlay $(IMAGE)/overlay-guest --kernel-version $(KERNEL_VERSION) --modules guest
 
 # Our programs lie in /usr/local, the guests' kernel, initrd and root in /var/lib/bulkhead/guest.
+DOM0_DISK = $(IMAGE)/disk --base $(IMAGES)/dom0-base --label dom0 --free 512 --overlay $(IMAGE)/overlay-common \
+    --overlay $(IMAGE)/overlay-dom0 --kernel-version $(KERNEL_VERSION) --modules dom0 \
+    $(foreach program,$(filter $(BUILD)/bin/%,$(IMAGE_PROGRAMS)),--file $(program):usr/local/bin/$(notdir $(program))) \
+    $(foreach library,$(filter $(BUILD)/lib/lib%.so $(BUILD)/lib/lib%.so.1 $(BUILD)/lib/lib%.so.4,$(IMAGE_PROGRAMS)),--file $(library):usr/local/lib/$(notdir $(library))) \
+    --file /bin/busybox:usr/bin/busybox \
+    --file $(KERNEL):var/lib/bulkhead/guest/vmlinuz \
+    --file $(IMAGES)/initrd-$(KERNEL_VERSION).cpio:var/lib/bulkhead/guest/initrd.img \
+    --file $(IMAGES)/guest.ext4:var/lib/bulkhead/guest/root.img
 $(IMAGES)/dom0.ext4: $(IMAGES)/dom0-base.stamp $(IMAGES)/guest.ext4 $(IMAGES)/initrd-$(KERNEL_VERSION).cpio \
     $(IMAGE)/disk $(IMAGE)/modules.list $(call overlay_files,dom0) $(IMAGE_PROGRAMS)
-	$(IMAGE)/disk --base $(IMAGES)/dom0-base --label dom0 --free 512 --output $@ --overlay $(IMAGE)/overlay-common \
-	    --overlay $(IMAGE)/overlay-dom0 --kernel-version $(KERNEL_VERSION) --modules dom0 \
-	    $(foreach program,$(filter $(BUILD)/bin/%,$(IMAGE_PROGRAMS)),--file $(program):usr/local/bin/$(notdir $(program))) \
-	    $(foreach library,$(wildcard $(BUILD)/lib/*.so*),--file $(library):usr/lib/$(notdir $(library))) \
-	    --file /bin/busybox:usr/bin/busybox \
-	    --file $(KERNEL):var/lib/bulkhead/guest/vmlinuz \
-	    --file $(IMAGES)/initrd-$(KERNEL_VERSION).cpio:var/lib/bulkhead/guest/initrd.img \
-	    --file $(IMAGES)/guest.ext4:var/lib/bulkhead/guest/root.img
+	$(DOM0_DISK) --output $@
 
 .PHONY: image
 image: $(IMAGES)/dom0.ext4
+
+# The ISO: GRUB for BIOS and UEFI, the hypervisor, and the same Dom0 root as a compressed file.
+$(IMAGES)/dom0.squashfs: $(IMAGES)/dom0.ext4
+	$(DOM0_DISK) --squashfs --output $@
+$(BUILD)/bulkhead.iso: $(BUILD)/bulkhead.elf $(IMAGES)/dom0.squashfs $(IMAGE)/iso
+	ISO_TIMEOUT=3 $(IMAGE)/iso $@ $(BUILD)/bulkhead.elf "console=com1,vga com1=115200,8n1" $(KERNEL) \
+	    "console=tty0 console=hvc0 root=iso" $(IMAGES)/initrd-$(KERNEL_VERSION).cpio $(IMAGES)/dom0.squashfs
+.PHONY: iso
+iso: packages
+	@$(MAKE) --no-print-directory hypervisor $(BUILD)/bulkhead.iso

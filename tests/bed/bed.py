@@ -38,7 +38,8 @@ MEANING = {
 # What the last words of a dying hypervisor or kernel look like.
 DEATH = re.compile(
     rb"Panic on CPU|Kernel panic - not syncing|Attempted to kill init|\(BH\).*\bpanic\b|"
-    rb"Hardware Dom0 crashed|Hardware Dom0 halted|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash",
+    rb"Hardware Dom0 crashed|Hardware Dom0 halted|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash|"
+    rb"\(BH\) The control domain (ended|crashed)",
     re.I,
 )
 # How long a dying machine may go on talking, so that the log holds its registers and stack, in seconds.
@@ -179,6 +180,30 @@ class Machine:
             argv += ["-nic", "user,model=virtio-net-pci"]
         return argv
 
+    def _firmware(self):
+        """SeaBIOS is QEMU's own; OVMF needs its two flash chips, the variables' in a copy of its own."""
+        if self.options.firmware != "uefi":
+            return []
+        code, variables = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+        if not os.path.exists(code):
+            raise BedError(f"{code} is missing: the package ovmf is not installed (make packages)")
+        with open(variables, "rb") as stream:
+            copy = self._scratch(stream.read(), ".vars")
+        return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
+                "-drive", f"if=pflash,format=raw,file={copy}"]
+
+    def _iso(self, hypervisor, kernel, initrd):
+        """An ISO with GRUB, made for this run."""
+        o = self.options
+        path = self._scratch(b"", ".iso")
+        native = hypervisor is None
+        dom0 = f"console={'ttyS0' if native else 'hvc0'} panic=-1 {o.append}".strip()
+        line = " ".join(filter(None, ["console=com1 com1=115200,8n1 noreboot", o.hv_append]))
+        command = [os.path.join(IMAGE_TOOLS, "iso"), path, hypervisor or "none", line, kernel, dom0, initrd]
+        if subprocess.call(command) != 0:
+            raise BedError("the ISO could not be made")
+        return path
+
     def arguments(self):
         """QEMU's argument vector."""
         o = self.options
@@ -190,12 +215,15 @@ class Machine:
         argv += self._devices()
         hypervisor = hypervisor_path(o.hypervisor)
         if o.cdrom:
-            return argv + ["-cdrom", o.cdrom, "-boot", "d"] + o.qemu
+            return argv + self._firmware() + ["-cdrom", o.cdrom, "-boot", "d"] + o.qemu
         kernel, version = (o.kernel, o.kernel_version) if o.kernel else newest_kernel()
         if not os.path.exists(kernel):
             raise BedError(f"no kernel at {kernel}")
         modules = [] if o.bare else [self._initrd(version or kernel.split("vmlinuz-")[-1])]
         modules += o.module
+        if o.firmware:
+            iso = self._iso(hypervisor, kernel, modules[0])
+            return argv + self._firmware() + ["-cdrom", iso, "-boot", "d"] + o.qemu
         if hypervisor is None:
             line = f"console=ttyS0 panic=-1 {o.append}".strip()
             return argv + ["-kernel", kernel, "-initrd", modules[0], "-append", line] + o.qemu

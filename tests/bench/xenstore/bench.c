@@ -58,6 +58,7 @@ static void op_fill(struct raw *c, unsigned i)
     must(raw_write(c, 0, path, "some value") && raw_ok(c), "fill");
 }
 
+enum burst_kind { BURST_READ, BURST_WRITE, BURST_TXN };
 typedef void op_fn(struct raw *c, unsigned i);
 
 struct result {
@@ -140,6 +141,60 @@ static struct result measure_many(struct peer *p, unsigned clients, unsigned rou
     return r;
 }
 
+#define BURST 32
+
+/*
+ * One client that does not wait for each reply: BURST requests, then their replies. For transactions it
+ * starts a burst of them, reads in all, writes in all (each to a node of its own), ends all.
+ */
+static struct result measure_bursts(struct peer *p, unsigned bursts, enum burst_kind kind)
+{
+    struct raw c;
+    struct result r;
+    uint32_t tx[BURST] = {0};
+    unsigned steps = kind == BURST_TXN ? 4 : 1;
+    unsigned long long cpu;
+    double start;
+    char b[64], path[32];
+    size_t len;
+
+    must(raw_open(&c, p->socket), "connect");
+    must(raw_write(&c, 0, "/bench/key", "value"), "first write");
+    for (unsigned i = 0; i < BURST; i++) {
+        snprintf(path, sizeof(path), "/bench/b%u/k", i);
+        must(raw_write(&c, 0, path, "value"), "first write");
+    }
+    cpu = peer_cpu_ns(p);
+    start = now_s();
+    for (unsigned k = 0; k < bursts; k++) {
+        for (unsigned step = 0; step < steps; step++) {
+            for (unsigned i = 0; i < BURST; i++) {
+                snprintf(path, sizeof(path), "/bench/b%u/k", i);
+                if (kind == BURST_READ || (kind == BURST_TXN && step == 1)) {
+                    must(raw_send(&c, XS_READ, tx[i], path, strlen(path) + 1), "send");
+                } else if (kind == BURST_WRITE || (kind == BURST_TXN && step == 2)) {
+                    len = raw_pair(b, path, "value", false);
+                    must(raw_send(&c, XS_WRITE, tx[i], b, len), "send");
+                } else {
+                    must(step ? raw_send(&c, XS_TRANSACTION_END, tx[i], "T", 2)
+                              : raw_send(&c, XS_TRANSACTION_START, 0, "", 1),
+                         "send");
+                }
+            }
+            for (unsigned i = 0; i < BURST; i++) {
+                must(raw_reply(&c) && raw_ok(&c), "reply in a burst");
+                tx[i] = kind != BURST_TXN || step == 3 ? 0
+                        : step == 0                    ? (uint32_t)strtoul(c.body, NULL, 10)
+                                                       : tx[i];
+            }
+        }
+    }
+    r.rate = (double)bursts * BURST / (now_s() - start);
+    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / bursts / BURST;
+    close(c.fd);
+    return r;
+}
+
 static int add_watches(struct peer *p, unsigned n, struct raw *c)
 {
     char path[64], b[128];
@@ -152,14 +207,31 @@ static int add_watches(struct peer *p, unsigned n, struct raw *c)
     return c->fd;
 }
 
+/* What a connected client that has done a little and is idle costs. */
+static double client_memory(struct peer *p)
+{
+    static struct raw c[1000];
+    double before = (double)peer_memory(p), after;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        must(raw_open(&c[i], p->socket), "connect");
+        op_write(&c[i], i);
+    }
+    after = (double)peer_memory(p);
+    for (unsigned i = 0; i < 1000; i++) {
+        close(c[i].fd);
+    }
+    return (after - before) / 1000;
+}
+
 static void show(const char *what, const struct result *r, const bool *present)
 {
-    printf("%-34s", what);
+    printf("%-32s", what);
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         if (present[k]) {
-            printf(" %9.0f/s %7.2f us", r[k].rate, r[k].cpu_us);
+            printf(" %10.0f/s %7.2f us", r[k].rate, r[k].cpu_us);
         } else {
-            printf(" %9s   %7s   ", "-", "-");
+            printf(" %10s   %7s   ", "-", "-");
         }
     }
     if (present[PEER_XENSTORED] || present[PEER_OXENSTORED]) {
@@ -177,11 +249,29 @@ static void show(const char *what, const struct result *r, const bool *present)
     fflush(stdout);
 }
 
-enum load { L_READ, L_WRITE, L_TXN, L_MANY, L_MANY_TXN, L_THOUSAND, L_FILL, L_W0, L_W10K, L_W100K, L_COUNT };
+enum load {
+    L_READ,
+    L_WRITE,
+    L_TXN,
+    L_BREAD,
+    L_BWRITE,
+    L_BTXN,
+    L_MANY,
+    L_MANY_TXN,
+    L_THOUSAND,
+    L_FILL,
+    L_W0,
+    L_W10K,
+    L_W100K,
+    L_COUNT
+};
 static const char *const load_name[L_COUNT] = {
     "read, one client",
     "write, one client",
     "transaction, one client",
+    "read, bursts of 32",
+    "write, bursts of 32",
+    "transaction, bursts of 32",
     "read+write, 64 clients",
     "transaction, 64 clients",
     "read+write, 1000 clients",
@@ -191,55 +281,100 @@ static const char *const load_name[L_COUNT] = {
     "write, 100000 unrelated watches",
 };
 
+/* The best of several tries: other work on the machine only ever makes a try slower. */
+static void keep_best(struct result *best, struct result now)
+{
+    best->rate = now.rate > best->rate ? now.rate : best->rate;
+    best->cpu_us = best->cpu_us == 0 || now.cpu_us < best->cpu_us ? now.cpu_us : best->cpu_us;
+}
+
+static struct result run_load(struct peer *p, enum load l, unsigned scale)
+{
+    switch (l) {
+    case L_READ:
+        return measure(p, op_read, 20000 / scale);
+    case L_TXN:
+        return measure(p, op_txn, 5000 / scale);
+    case L_BREAD:
+        return measure_bursts(p, 1000 / scale, BURST_READ);
+    case L_BWRITE:
+        return measure_bursts(p, 1000 / scale, BURST_WRITE);
+    case L_BTXN:
+        return measure_bursts(p, 250 / scale, BURST_TXN);
+    case L_MANY:
+        return measure_many(p, 64, 100 / scale, false);
+    case L_MANY_TXN:
+        return measure_many(p, 64, 50 / scale, true);
+    case L_THOUSAND:
+        return measure_many(p, 1000, 10 / scale + 1, false);
+    default:
+        return measure(p, op_write, (l == L_W100K ? 2000 : 20000) / scale);
+    }
+}
+
+#define TRIES 5
+
 static void run_rates(const char *base, unsigned scale, const bool *present)
 {
     static struct result r[L_COUNT][PEER_COUNT];
+    static struct peer p[PEER_COUNT];
     double per_node[PEER_COUNT] = {0}, per_client[PEER_COUNT] = {0};
 
-    for (unsigned k = 0; k < PEER_COUNT; k++) {
-        struct peer p;
-        struct raw w;
-        unsigned long long before;
+    for (unsigned try = 0; try < 3 * PEER_COUNT; try++) {
+        unsigned k = try % PEER_COUNT;
+        double before;
 
         if (!present[k]) {
             continue;
         }
-        peer_start(&p, (enum peer_kind)k, base, NULL);
-        r[L_READ][k] = measure(&p, op_read, 20000 / scale);
-        r[L_WRITE][k] = measure(&p, op_write, 20000 / scale);
-        r[L_TXN][k] = measure(&p, op_txn, 5000 / scale);
-        r[L_MANY][k] = measure_many(&p, 64, 200 / scale, false);
-        r[L_MANY_TXN][k] = measure_many(&p, 64, 50 / scale, true);
-        before = peer_memory(&p);
-        r[L_THOUSAND][k] = measure_many(&p, 1000, 10 / scale + 1, false);
-        per_client[k] = (double)(peer_memory(&p) - before) / 1000;
-        before = peer_memory(&p);
-        r[L_FILL][k] = measure(&p, op_fill, 100000 / scale);
-        per_node[k] = (double)(peer_memory(&p) - before) / (100000 / scale);
-        r[L_W0][k] = measure(&p, op_write, 10000 / scale);
-        add_watches(&p, 10000 / scale, &w);
-        r[L_W10K][k] = measure(&p, op_write, 10000 / scale);
-        close(w.fd);
-        add_watches(&p, 100000 / scale, &w);
-        r[L_W100K][k] = measure(&p, op_write, 2000 / scale);
-        close(w.fd);
-        peer_stop(&p);
+        peer_start(&p[k], (enum peer_kind)k, base, NULL);
+        before = (double)peer_memory(&p[k]);
+        keep_best(&r[L_FILL][k], measure(&p[k], op_fill, 100000 / scale));
+        per_node[k] = ((double)peer_memory(&p[k]) - before) / (100000 / scale);
+        peer_stop(&p[k]);
     }
-    printf("%-34s", "");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
-        printf(" %22s", peer_name((enum peer_kind)k));
+        if (present[k]) {
+            peer_start(&p[k], (enum peer_kind)k, base, NULL);
+            per_client[k] = client_memory(&p[k]);
+        }
     }
-    printf("\n");
+    for (unsigned l = 0; l < L_COUNT; l++) {
+        unsigned watches = l == L_W10K ? 10000 : (l == L_W100K ? 100000 : 0);
+        struct raw w[PEER_COUNT];
+
+        for (unsigned k = 0; k < PEER_COUNT && watches; k++) {
+            w[k].fd = present[k] ? add_watches(&p[k], watches / scale, &w[k]) : -1;
+        }
+        for (unsigned try = 0; try < TRIES * PEER_COUNT && l != L_FILL; try++) {
+            unsigned k = try % PEER_COUNT;
+
+            if (present[k]) {
+                keep_best(&r[l][k], run_load(&p[k], (enum load)l, scale));
+            }
+        }
+        for (unsigned k = 0; k < PEER_COUNT && watches; k++) {
+            close(w[k].fd);
+        }
+    }
+    printf("best of %u tries; time is what the daemon itself used for each operation\n%-32s", TRIES, "");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        if (present[k]) {
+            peer_stop(&p[k]);
+        }
+        printf(" %23s", peer_name((enum peer_kind)k));
+    }
+    printf("  bulkhead against the better\n");
     for (unsigned l = 0; l < L_COUNT; l++) {
         show(load_name[l], r[l], present);
     }
-    printf("%-34s", "memory for each node, bytes");
+    printf("%-32s", "memory for each node, bytes");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
-        printf(" %22.0f", per_node[k]);
+        printf(" %23.0f", per_node[k]);
     }
-    printf("\n%-34s", "memory left by each past client");
+    printf("\n%-32s", "memory for each idle client");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
-        printf(" %22.0f", per_client[k]);
+        printf(" %23.0f", per_client[k]);
     }
     printf("\nwrites with 10000 watches: %.1f %% of the daemon's time with none; with 100000: %.1f %%\n",
            100 * r[L_W10K][0].cpu_us / r[L_W0][0].cpu_us, 100 * r[L_W100K][0].cpu_us / r[L_W0][0].cpu_us);
@@ -312,7 +447,7 @@ static void run_counts(const char *base, const bool *present)
 
 int main(int argc, char **argv)
 {
-    char base[] = "/tmp/bh-xs-bench-XXXXXX", command[80];
+    char base[] = "/dev/shm/bh-xs-bench-XXXXXX", command[80];
     bool present[PEER_COUNT];
     bool counts = false, rates = true;
     unsigned scale = 1;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <bh/domctl.h>
 #include <bh/arch.h>
 #include <bh/console.h>
 #include <bh/errno.h>
@@ -300,6 +301,15 @@ FAKE long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, u
 FAKE long arch_sysctl(struct vcpu *v, struct xen_sysctl *op, uint64_t untrusted_op, bool *copyback)
 {
     return -ENOSYS;
+}
+
+FAKE void arch_domain_info(const struct domain *d, struct xen_domctl_getdomaininfo *info)
+{
+}
+
+FAKE int arch_domain_config_check(struct vcpu *v, const struct xen_domctl_createdomain *config)
+{
+    return 0;
 }
 
 FAKE int arch_grant_map(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags)
