@@ -51,11 +51,12 @@ static int publish(struct blkfront *b)
 int blkfront_open(struct blkfront *b, unsigned number)
 {
     int rc = xenbus_open(&b->device, "vbd", number);
-    rc = rc ? rc : xenbus_wait(&b->device, XenbusStateInitWait, STATE_TIME);
+    rc = rc ? rc : xenbus_set_state(&b->device, XenbusStateInitialising);
+    rc = rc ? rc : xenbus_wait(&b->device, XenbusStateInitWait, XenbusStateInitWait, STATE_TIME);
     rc = rc ? rc : make_buffers(b);
     rc = rc ? rc : make_ring(b);
     rc = rc ? rc : publish(b);
-    rc = rc ? rc : xenbus_wait(&b->device, XenbusStateConnected, STATE_TIME);
+    rc = rc ? rc : xenbus_wait(&b->device, XenbusStateConnected, XenbusStateClosed, STATE_TIME);
     if (rc || xenbus_backend_state(&b->device) != XenbusStateConnected)
         return rc ? rc : FE_ERROR;
     b->sectors = xenbus_get(b->device.backend, "sectors", 0);
@@ -69,9 +70,9 @@ int blkfront_open(struct blkfront *b, unsigned number)
 void blkfront_close(struct blkfront *b)
 {
     xenbus_set_state(&b->device, XenbusStateClosing);
-    xenbus_wait(&b->device, XenbusStateClosing, STATE_TIME);
+    xenbus_wait(&b->device, XenbusStateClosing, XenbusStateClosed, STATE_TIME);
     xenbus_set_state(&b->device, XenbusStateClosed);
-    xenbus_wait(&b->device, XenbusStateClosed, STATE_TIME);
+    xenbus_wait(&b->device, XenbusStateClosed, XenbusStateClosed, STATE_TIME);
     event_close(b->port);
     grant_end(b->ring_ref);
     for (unsigned i = 0; i < BLKFRONT_BUFFERS; i++)

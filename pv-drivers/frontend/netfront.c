@@ -74,7 +74,8 @@ static int publish(struct netfront *n)
 int netfront_open(struct netfront *n, unsigned number)
 {
     int rc = xenbus_open(&n->device, "vif", number);
-    rc = rc ? rc : xenbus_wait(&n->device, XenbusStateInitWait, STATE_TIME);
+    rc = rc ? rc : xenbus_set_state(&n->device, XenbusStateInitialising);
+    rc = rc ? rc : xenbus_wait(&n->device, XenbusStateInitWait, XenbusStateInitWait, STATE_TIME);
     rc = rc ? rc : read_mac(n);
     rc = rc ? rc : make_ring(n, &n->tx, &n->tx_ref, TX_BYTES);
     rc = rc ? rc : make_ring(n, &n->rx, &n->rx_ref, RX_BYTES);
@@ -87,7 +88,7 @@ int netfront_open(struct netfront *n, unsigned number)
         post(n, i);
     front_ring_push(&n->rx);
     rc = publish(n);
-    return rc ? rc : xenbus_wait(&n->device, XenbusStateConnected, STATE_TIME);
+    return rc ? rc : xenbus_wait(&n->device, XenbusStateConnected, XenbusStateClosed, STATE_TIME);
 }
 
 static void take_sent(struct netfront *n)

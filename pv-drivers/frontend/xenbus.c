@@ -163,13 +163,15 @@ enum xenbus_state xenbus_backend_state(const struct xenbus_device *d)
     return (enum xenbus_state)xenbus_get(d->backend, "state", XenbusStateUnknown);
 }
 
-int xenbus_wait(const struct xenbus_device *d, enum xenbus_state state, uint64_t timeout)
+int xenbus_wait(const struct xenbus_device *d, enum xenbus_state from, enum xenbus_state to, uint64_t timeout)
 {
     uint64_t deadline = fe_now() + timeout;
-    while (xenbus_backend_state(d) < state) {
+    for (;;) {
+        enum xenbus_state state = xenbus_backend_state(d);
+        if (state >= from && state <= to)
+            return 0;
         if (fe_now() > deadline)
             return FE_TIME;
         fe_wait(&port, 1, fe_now() + POLL_TIME);
     }
-    return 0;
 }

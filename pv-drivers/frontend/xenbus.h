@@ -33,7 +33,8 @@ struct xenbus_device {
 int xenbus_open(struct xenbus_device *d, const char *kind, unsigned number);
 int xenbus_set_state(const struct xenbus_device *d, enum xenbus_state state);
 enum xenbus_state xenbus_backend_state(const struct xenbus_device *d);
-/* Waits until the back end's state is at least `state`. Returns 0, or FE_TIME. */
-int xenbus_wait(const struct xenbus_device *d, enum xenbus_state state, uint64_t timeout);
+/* Waits until the back end's state lies between the two. Returns 0, or FE_TIME. */
+int xenbus_wait(const struct xenbus_device *d, enum xenbus_state from, enum xenbus_state to,
+                uint64_t timeout);
 
 #endif

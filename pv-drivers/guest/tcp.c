@@ -106,17 +106,19 @@ static void accept(struct net *n, uint32_t address, const uint8_t *tcp, const ui
 }
 
 /* Takes over what the other side acknowledges. */
-static void acknowledge(struct tcp_session *s, uint32_t ack)
+static void acknowledge(struct tcp_session *s, uint32_t ack, bool bare)
 {
     uint32_t sent = s->next - s->una, acked = ack - s->una;
     if (acked == 0 || acked > sent) {
-        if (acked == 0 && sent && ++s->duplicates == 3)
+        if (acked == 0 && sent && bare && ++s->duplicates == 3)
             s->next = s->una;
         return;
     }
     uint32_t data = acked < s->buffered ? acked : s->buffered;
+    bool was_shut = our_window(s) < 2 * TCP_MSS;
     s->una += acked;
     s->buffered -= data;
+    s->ack_now = s->ack_now || (was_shut && our_window(s) >= 2 * TCP_MSS);
     s->duplicates = 0;
     s->resend_at = fe_now() + RESEND_TIME;
     if (s->state == TCP_FIN_SENT && s->una == s->next)
@@ -179,7 +181,7 @@ void tcp_input(struct net *n, const uint8_t *ip, unsigned header, unsigned bytes
     if (s->state < TCP_ESTABLISHED || (flags & FLAG_SYN))
         return;
     if (flags & FLAG_ACK)
-        acknowledge(s, ack);
+        acknowledge(s, ack, bytes - header == offset);
     take_data(s, tcp + offset, bytes - header - offset, sequence, flags & FLAG_FIN);
 }
 
