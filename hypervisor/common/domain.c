@@ -515,7 +515,10 @@ void domain_shutdown(struct domain *d, uint32_t reason)
     spin_unlock(&d->lock);
     domain_pause_nosync(d);
     d->is_shut_down = true;
-    virq_send_global(VIRQ_DOM_EXC);
+    if (reason == SHUTDOWN_suspend && d->suspend_port)
+        evtchn_send(NULL, d, d->suspend_port);
+    else
+        virq_send_global(VIRQ_DOM_EXC);
 }
 
 void domain_resume(struct domain *d)

@@ -7,6 +7,9 @@
 
 #include <stdint.h>
 
+typedef uint64_t xen_pfn_t;
+typedef uint64_t xen_ulong_t;
+
 #define XEN_LEGACY_MAX_VCPUS 32
 
 /* Pages of the GDT that the hypervisor keeps for itself; the flat segments below lie there. */

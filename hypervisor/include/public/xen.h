@@ -10,8 +10,6 @@
 #include <stdint.h>
 
 typedef uint16_t domid_t;
-typedef uint64_t xen_pfn_t;
-typedef uint64_t xen_ulong_t;
 
 #include <public/arch-x86_64.h>
 

@@ -293,7 +293,8 @@ FAKE long arch_memory_op(struct vcpu *v, unsigned int op, uint64_t untrusted_arg
     return -ENOSYS;
 }
 
-FAKE long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op, bool *copyback)
+FAKE long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
+                      bool *copyback)
 {
     return -ENOSYS;
 }
@@ -317,7 +318,8 @@ FAKE int arch_grant_map(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned in
     return 0;
 }
 
-FAKE int arch_grant_unmap(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags, uint64_t replace_by)
+FAKE int arch_grant_unmap(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags,
+                          uint64_t replace_by)
 {
     return 0;
 }
@@ -355,10 +357,10 @@ FAKE void arch_pirq_set_affinity(struct domain *d, uint32_t pirq, unsigned int c
 }
 
 /* The hypercalls of the PV half, which the table names. */
-#define FAKE_HYPERCALL(name)                                                                                  \
-    FAKE DECLARE_HYPERCALL(name)                                                                              \
-    {                                                                                                         \
-        return -ENOSYS;                                                                                       \
+#define FAKE_HYPERCALL(name)                                                                                 \
+    FAKE DECLARE_HYPERCALL(name)                                                                             \
+    {                                                                                                        \
+        return -ENOSYS;                                                                                      \
     }
 FAKE_HYPERCALL(do_set_trap_table)
 FAKE_HYPERCALL(do_mmu_update)
@@ -532,6 +534,8 @@ void fake_domain_end(struct domain *d)
 {
     int ret;
 
+    domain_pause_nosync(d); /* off the CPUs, which this one thread has to run */
+    fake_run_work();
     do {
         ret = domain_kill(d);
         fake_run_work();

@@ -1,0 +1,2 @@
+# The ABI headers beside Xen's own.
+HOST_TESTS += tests/unit/hv-abi/compare
