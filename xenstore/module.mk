@@ -46,3 +46,14 @@ BENCHES += $(BUILD)/bin/xs-bench
 
 # Tests.
 $(eval $(call host_test,xs-model-store,tests/model/xenstore/model_store.c $(XS_CORE),$(XS_CFLAGS),))
+
+# The running daemon under simulated domains: `xs-stress kill 1000` is the long form.
+XS_MODEL_DIR := tests/model/xenstore
+$(eval $(call host_test,xs-stress,$(XS_MODEL_DIR)/stress.c $(XS_MODEL_DIR)/simdomain.c $(XS)/daemon/ring.c \
+         $(XS_BENCH_DIR)/peers.c $(XS_LIB),$(XS_PEER_FLAGS) -I$(XS)/daemon -I$(XS)/lib -pthread,-pthread))
+$(BUILD)/tests/xs-stress: $(BUILD)/bin/xenstored
+
+# Fuzz targets: messages, rings, state files.
+XS_FUZZ_DIR := tests/fuzz/xenstore
+$(foreach t,wire ring state,$(eval $(call fuzz_target,xs-$(t),$(XS_FUZZ_DIR)/fuzz_$(t).c $(XS_FUZZ_DIR)/fuzz_server.c \
+    $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),)))

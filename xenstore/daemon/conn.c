@@ -177,12 +177,10 @@ static void send_missed(struct server *s, struct conn *c)
 
 void conn_sent(struct server *s, struct conn *c, size_t len)
 {
-    c->out_at += len;
+    c->out_at += (uint32_t)len;
     if (c->out_at == c->out.len) {
-        if (c->out.cap > 1024) {
-            buf_free(&c->out);
-        }
-        c->out.len = c->out_at = 0;
+        buf_free(&c->out); /* idle clients hold no buffers */
+        c->out_at = 0;
     } else if (c->out_at > c->out.len / 2 && c->out_at > 65536) {
         buf_drop_front(&c->out, c->out_at);
         c->out_at = 0;

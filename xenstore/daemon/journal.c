@@ -16,6 +16,9 @@
 #define STEP         (1u << 20) /* the file grows by this much */
 #define RESERVE      (4ull << 30)
 #define RECORD_ALIGN 8
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct frame {
     uint32_t len; /* of the payload; written last. 0: end of the journal */
@@ -66,6 +69,10 @@ static int journal_grow(struct journal *j, size_t need)
     }
     rc = posix_fallocate(j->fd, 0, (off_t)size);
     if (!rc) {
+        if (j->map) {
+            /* Page by page at the first touch would cost more. It is no harm if this is not possible. */
+            madvise(j->map + j->allocated, size - j->allocated, MADV_POPULATE_WRITE);
+        }
         j->allocated = size;
     }
     return rc;

@@ -163,6 +163,15 @@ static bool try_generation(struct server *s, uint64_t gen)
     return false;
 }
 
+/* What is in every store from the start: tools look for it. */
+static void begin_empty(struct server *s)
+{
+    static const struct caller control = {.domid = 0, .target = DOMID_NONE, .privileged = true};
+    static const char path[] = "/tool/xenstored";
+
+    store_mkdir(&s->store, NULL, &control, (struct path){path, sizeof(path) - 1});
+}
+
 int state_restore(struct server *s)
 {
     uint64_t gen[GENERATIONS_MAX];
@@ -176,6 +185,9 @@ int state_restore(struct server *s)
             connect_domains(s);
             break;
         }
+    }
+    if (i == n) {
+        begin_empty(s);
     }
     s->journal.generation = n ? gen[0] : 0;
     rc = state_checkpoint(s, false);

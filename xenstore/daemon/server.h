@@ -76,7 +76,7 @@ struct conn {
     uint32_t nmissed; /* watches with `missed` */
     struct buf in;    /* start of a message */
     struct buf out;   /* queued, from out_at on */
-    size_t out_at;
+    uint32_t out_at;
     uint64_t txn_bytes;  /* of its transactions */
     uint64_t charged;    /* bytes of buffers and transactions in the account */
     uint64_t not_before; /* slowed down: no turn before this time in ms */
@@ -116,7 +116,9 @@ struct server {
     char *update_to;    /* binary to become, NULL for none prepared */
     char *update_args;
     bool update_now;
-    bool live_update; /* this process was handed over: descriptors named in the state file are ours */
+    bool live_update;     /* this process was handed over: descriptors named in the state file are ours */
+    unsigned spin_credit; /* short waits lately: see wait_events */
+    long processors;
     bool stop;
     bool work;          /* some connection on the ready list may run at once */
     int next_wait;      /* ms until the next turn has something to do, -1 until something happens */

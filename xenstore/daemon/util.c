@@ -49,14 +49,17 @@ void *buf_add(struct buf *b, const void *data, size_t len)
         while (cap < b->len + len) {
             cap *= 2;
         }
+        if (cap > UINT32_MAX) {
+            must(NULL, cap);
+        }
         b->data = xrealloc(b->data, cap);
-        b->cap = cap;
+        b->cap = (uint32_t)cap;
     }
     at = b->data + b->len;
     if (data && len) {
         memcpy(at, data, len);
     }
-    b->len += len;
+    b->len += (uint32_t)len;
     return at;
 }
 
@@ -72,7 +75,7 @@ void buf_add_u64(struct buf *b, uint64_t v)
 
 void buf_drop_front(struct buf *b, size_t len)
 {
-    b->len -= len;
+    b->len -= (uint32_t)len;
     if (b->len) {
         memmove(b->data, b->data + len, b->len);
     }

@@ -23,8 +23,8 @@ char *xstrndup(const char *s, size_t len);
 /* A byte buffer that grows by doubling; `data` belongs to the buffer. All zero is an empty buffer. */
 struct buf {
     uint8_t *data;
-    size_t len;
-    size_t cap;
+    uint32_t len;
+    uint32_t cap;
 };
 void *buf_add(struct buf *b, const void *data, size_t len); /* data may be NULL: room without content */
 void buf_add_u32(struct buf *b, uint32_t v);
