@@ -353,6 +353,9 @@ static inline long update_va(struct vcpu *v, uint64_t va, uint64_t val, uint64_t
 /* update_va_mapping(va, value, flags) */
 DECLARE_HYPERCALL(do_update_va_mapping)
 {
+    /* A table that an unpin left half undone may be the frame that becomes writable now. */
+    if (unlikely(v->arch.pv.demoting) && mm_finish_demotion(v))
+        return hypercall_restart(v, a1, a2, a3, 0, 0);
     return update_va(v, a1, a2, a3, v->domain);
 }
 
