@@ -124,7 +124,7 @@ static bool read_bool(struct text *t, bool *out)
     return *out || is_one_of(t, no);
 }
 
-/* Rows' readers: false means malformed, and leaves the option as it was. */
+/* Rows' readers: false, or text left over, means malformed, and leaves the option as it was. */
 
 static bool read_console(struct text *t, void *out)
 {
@@ -142,7 +142,8 @@ static bool read_console(struct text *t, void *out)
             return false;
         consoles |= kind[i].bit;
     } while (take_char(t, ','));
-    *(uint32_t *)out = consoles;
+    if (at_end(t))
+        *(uint32_t *)out = consoles;
     return true;
 }
 
@@ -178,7 +179,8 @@ static bool read_serial(struct text *t, void *out)
             return false;
         s.irq = (uint16_t)n;
     }
-    *(struct serial_option *)out = s;
+    if (at_end(t))
+        *(struct serial_option *)out = s;
     return true;
 }
 
@@ -218,7 +220,7 @@ static bool read_dom0_vcpus(struct text *t, void *out)
     high = low;
     if (take_char(t, '-') && !take_number(t, MAX_CPU_COUNT, &high))
         return false;
-    if (!high || low > high)
+    if (!high || low > high || !at_end(t))
         return false;
     o->dom0_max_vcpus_min = (uint32_t)low;
     o->dom0_max_vcpus = (uint32_t)high;
@@ -246,7 +248,7 @@ static bool read_level(struct text *t, void *out)
         }
         first = false;
     } while (known && take_char(t, '/'));
-    if (known)
+    if (known && at_end(t))
         *(enum log_level *)out = (enum log_level)level;
     return known;
 }
@@ -266,7 +268,8 @@ static bool read_vga(struct text *t, void *out)
         else if (!take_word(t, "current") && !take_word(t, "text-80x25"))
             return false;
     } while (take_char(t, ','));
-    *(bool *)out = keep;
+    if (at_end(t))
+        *(bool *)out = keep;
     return true;
 }
 

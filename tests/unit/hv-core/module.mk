@@ -17,3 +17,5 @@ $(BUILD)/obj/test-hv-host/%.o: %.c
 
 HV_CORE_TESTS := $(patsubst tests/unit/hv-core/test_%.c,%,$(wildcard tests/unit/hv-core/test_*.c))
 $(foreach t,$(HV_CORE_TESTS),$(eval $(call host_test,hv_$(t),tests/unit/hv-core/test_$(t).c,$(HV_HOST_CFLAGS),$(HV_HOST_LIB))))
+
+$(eval $(call fuzz_target,hv_cmdline,tests/fuzz/hv-core/fuzz_cmdline.c hypervisor/common/cmdline.c hypervisor/common/printk.c,-Ihypervisor/arch/x86/include,))
