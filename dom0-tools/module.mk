@@ -38,3 +38,16 @@ $(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0
     $(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) $(BH_CONFIG_LIBS)))
 $(eval $(call program,bh-consoled,$(addprefix dom0-tools/consoled/,consoled.c ring.c log.c) dom0-tools/lib/daemon.c \
     dom0-tools/lib/xenio.c,,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -lutil))
+
+# Tests: the library against a hypervisor and store in memory; configurations; consoles.
+BH_TEST_LIBS := $(BH_LIB_LIBS) $(BH_CONFIG_LIBS) -lpthread
+BH_UNIT := tests/unit/dom0-tools
+$(eval $(call host_test,dom0-tools-create,$(BH_UNIT)/create.c $(BH_UNIT)/fake.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))
+$(eval $(call host_test,dom0-tools-pv,$(BH_UNIT)/pv.c $(BH_UNIT)/fake.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))
+$(eval $(call host_test,dom0-tools-config,$(BH_UNIT)/config.c $(BH_CONFIG_SRC) $(BH_LIB_SRC),-I. $(XML2_CFLAGS), \
+    $(BH_TEST_LIBS)))
+$(eval $(call host_test,dom0-tools-console,$(BH_UNIT)/console.c dom0-tools/consoled/ring.c dom0-tools/consoled/log.c, \
+    -I.,))
+$(eval $(call fuzz_target,dom0-tools-config,tests/fuzz/dom0-tools/config.c $(BH_CONFIG_SRC) $(BH_LIB_SRC), \
+    -I. $(XML2_CFLAGS),$(BH_TEST_LIBS)))
+$(eval $(call fuzz_target,dom0-tools-kernel,tests/fuzz/dom0-tools/kernel.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))

@@ -196,7 +196,7 @@ static void make_row(const struct look *now, const struct look *before, unsigned
 }
 
 #define HEAD "%-20s %6s %10s %6s %10s %6s %10s %5s %4s %9s %9s %4s %9s %9s %9s %9s"
-#define ROW  "%-20.20s %6s %10.0f %6.1f %10lu %6.1f %10lu %5u %4u %9lu %9lu %4u %9lu %9lu %9lu %9lu"
+#define ROW  "%-20.20s %6s %10.0f %6.1f %10lu %6.1f %10s %5u %4u %9lu %9lu %4u %9lu %9lu %9lu %9lu"
 
 static void format_head(char *out, size_t size)
 {
@@ -206,10 +206,13 @@ static void format_head(char *out, size_t size)
 
 static void format_row(const struct row *r, char *out, size_t size)
 {
+    char limit[24] = "no limit";
+
+    if (r->d->max_memory_kib < 1UL << 42)
+        snprintf(limit, sizeof(limit), "%lu", r->d->max_memory_kib);
     snprintf(out, size, ROW, r->name, r->state, r->seconds, r->cpu_percent, r->d->memory_kib,
-             r->memory_percent, r->d->max_memory_kib, r->d->online_vcpus, r->total.vifs, r->rate.tx_bytes,
-             r->rate.rx_bytes, r->total.vbds, r->rate.reads, r->rate.writes, r->total.read_sectors,
-             r->total.write_sectors);
+             r->memory_percent, limit, r->d->online_vcpus, r->total.vifs, r->rate.tx_bytes, r->rate.rx_bytes,
+             r->total.vbds, r->rate.reads, r->rate.writes, r->total.read_sectors, r->total.write_sectors);
 }
 
 static void gen_row(yajl_gen gen, const struct row *r)

@@ -86,6 +86,34 @@ void bh_error_clear(struct bh *h)
     h->error_count = 0;
 }
 
+struct error_copy {
+    int error;
+    unsigned int count;
+    char text[ERROR_DEPTH][ERROR_TEXT];
+};
+
+struct error_copy *error_save(const struct bh *h)
+{
+    struct error_copy *copy = malloc(sizeof(*copy));
+
+    if (copy) {
+        copy->error = h->error;
+        copy->count = h->error_count;
+        memcpy(copy->text, h->error_text, sizeof(copy->text));
+    }
+    return copy;
+}
+
+void error_restore(struct bh *h, struct error_copy *copy)
+{
+    if (!copy)
+        return;
+    h->error = copy->error;
+    h->error_count = copy->count;
+    memcpy(h->error_text, copy->text, sizeof(copy->text));
+    free(copy);
+}
+
 void bh_inject(struct bh *h, unsigned long nth)
 {
     h->inject_left = nth;

@@ -76,6 +76,8 @@ static int check_name(struct build *b)
     names = bh_alloc(b->h, count, sizeof(*names), "names of domains");
     rc = names ? bh_names(b->h, list, count, names) : -b->h->error;
     for (unsigned int i = 0; i < count && !rc; i++) {
+        if (list[i].flags & BH_DYING)
+            continue;
         if (names[i] && strcmp(names[i], b->config->name) == 0)
             rc = bh_fail(b->h, EEXIST, "the name \"%s\" is in use by domain %u", names[i], list[i].domid);
         else if (b->config->has_uuid && memcmp(list[i].uuid, b->uuid, 16) == 0)
@@ -650,10 +652,10 @@ static int step_store(struct build *b)
     for (unsigned int i = 0; i < b->config->vif_count && !rc; i++)
         rc = vif_nodes(b->h, &batch, b->domid, b->config->name, i, &b->config->vifs[i]);
     if (rc) {
-        batch_free(&batch);
+        device_abandon(&batch);
         return rc;
     }
-    rc = batch_commit(b->h, &batch);
+    rc = device_commit(b->h, &batch);
     return rc ? rc : store_introduce(b->h, b->domid, b->mfns[b->layout.store_pfn], b->store_port);
 }
 
@@ -716,20 +718,11 @@ static void build_free(struct build *b)
 /* Takes back what a failed create made; the error chain of the failure stays. */
 static void build_undo(struct build *b)
 {
-    struct bh *h = b->h;
-    unsigned int count = h->error_count;
-    char(*text)[ERROR_TEXT] = malloc(sizeof(h->error_text));
-    int error = h->error;
+    struct error_copy *kept = error_save(b->h);
 
-    if (text)
-        memcpy(text, h->error_text, sizeof(h->error_text));
     if (b->created)
-        bh_destroy(h, b->domid);
-    h->error = error;
-    h->error_count = count;
-    if (text)
-        memcpy(h->error_text, text, sizeof(h->error_text));
-    free(text);
+        bh_destroy(b->h, b->domid);
+    error_restore(b->h, kept);
 }
 
 int bh_create(struct bh *h, const struct bh_config *config, const struct bh_create_options *options,

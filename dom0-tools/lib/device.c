@@ -200,6 +200,29 @@ static void loop_detach(const char *name)
     close(loop);
 }
 
+/* Nodes "node" of back ends hold loop devices taken for them. */
+void device_abandon(struct store_batch *b)
+{
+    for (unsigned int i = 0; i < b->count; i++) {
+        const char *name = strrchr(b->ops[i].path, '/');
+
+        if (b->ops[i].value && name && strcmp(name, "/node") == 0)
+            loop_detach(b->ops[i].value);
+    }
+    batch_free(b);
+}
+
+int device_commit(struct bh *h, struct store_batch *b)
+{
+    int rc = batch_run(h, b);
+
+    if (rc)
+        device_abandon(b);
+    else
+        batch_free(b);
+    return rc;
+}
+
 int device_backend_domid(struct bh *h, const char *backend, unsigned int *out)
 {
     *out = 0;
@@ -641,9 +664,9 @@ int bh_disk_attach(struct bh *h, unsigned int domid, const struct bh_disk *disk)
     if (!rc)
         rc = disk_nodes(h, &batch, domid, name, disk);
     if (rc)
-        batch_free(&batch);
+        device_abandon(&batch);
     else
-        rc = batch_commit(h, &batch);
+        rc = device_commit(h, &batch);
     free(name);
     if (!rc)
         rc = device_connect(h, domid, BH_VBD, devid);
@@ -672,15 +695,34 @@ int bh_vif_attach(struct bh *h, unsigned int domid, const struct bh_vif *vif)
     if (!rc)
         rc = vif_nodes(h, &batch, domid, name, devid, vif);
     if (rc)
-        batch_free(&batch);
+        device_abandon(&batch);
     else
-        rc = batch_commit(h, &batch);
+        rc = device_commit(h, &batch);
     free(name);
     if (!rc)
         rc = device_connect(h, domid, BH_VIF, devid);
     if (rc)
         device_undo(h, domid, BH_VIF, devid);
     return rc;
+}
+
+/* Removes the directory that holds `path`, when nothing is left in it. */
+static void remove_if_empty(struct bh *h, const char *path)
+{
+    char parent[128], **names;
+    unsigned int count;
+    const char *slash = strrchr(path, '/');
+
+    snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+    if (bh_store_list(h, parent, &names, &count)) {
+        bh_error_clear(h);
+        return;
+    }
+    for (unsigned int i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+    if (!count)
+        bh_store_remove(h, parent);
 }
 
 static void forget_device(struct bh *h, const char *back, const char *front, const char *ours)
@@ -695,12 +737,14 @@ static void forget_device(struct bh *h, const char *back, const char *front, con
     if (loop)
         loop_detach(loop);
     free(loop);
+    remove_if_empty(h, back);
+    remove_if_empty(h, ours);
 }
 
 /* Takes a device away without asking anybody; keeps the error chain. */
 void device_undo(struct bh *h, unsigned int domid, enum bh_device_class class, unsigned int devid)
 {
-    struct bh saved = *h;
+    struct error_copy *kept = error_save(h);
     char *back = store_getf(h, "/libxl/%u/device/%s/%u/backend", domid, class_names[class], devid);
     char front[96], ours[96];
 
@@ -709,9 +753,7 @@ void device_undo(struct bh *h, unsigned int domid, enum bh_device_class class, u
     if (back)
         forget_device(h, back, front, ours);
     free(back);
-    h->error = saved.error;
-    h->error_count = saved.error_count;
-    memcpy(h->error_text, saved.error_text, sizeof(saved.error_text));
+    error_restore(h, kept);
 }
 
 int bh_device_detach(struct bh *h, unsigned int domid, enum bh_device_class class, unsigned int devid,

@@ -11,6 +11,10 @@ struct device_paths {
 void device_paths(struct device_paths *p, enum bh_device_class class, const char *kind, unsigned int domid,
                   unsigned int backend, unsigned int devid);
 int device_backend_domid(struct bh *h, const char *backend, unsigned int *out);
+/* batch_commit for nodes of devices: when it fails, the loop devices that the nodes name are freed again. */
+int device_commit(struct bh *h, struct store_batch *b);
+/* For a batch of devices that will not be committed. */
+void device_abandon(struct store_batch *b);
 /* Waits (bounded) until the back end is ready, and plugs in what Linux's network back end needs. */
 int device_connect(struct bh *h, unsigned int domid, enum bh_device_class class, unsigned int devid);
 void device_undo(struct bh *h, unsigned int domid, enum bh_device_class class, unsigned int devid);

@@ -243,7 +243,7 @@ int bh_destroy(struct bh *h, unsigned int domid)
     struct xen_domctl op = {0};
     struct bh_domain info;
     char uuid[37];
-    int rc;
+    int rc, end;
 
     if (domid == 0)
         return bh_fail(h, EPERM, "domain 0 runs this program; it cannot be destroyed from here");
@@ -257,15 +257,14 @@ int bh_destroy(struct bh *h, unsigned int domid)
     batch_rm(h, &batch, "/libxl/%u", domid);
     batch_rm(h, &batch, "/vm/%s", uuid);
     rc = batch_commit(h, &batch);
-    if (store_release(h, domid))
-        bh_error_clear(h);
     remove_files(uuid);
     do {
-        int end = bh_domctl(h, "destroydomain", XEN_DOMCTL_destroydomain, domid, &op);
-
-        if (end != -EAGAIN && end != -EINTR)
-            return end ? end : rc;
-    } while (true);
+        end = bh_domctl(h, "destroydomain", XEN_DOMCTL_destroydomain, domid, &op);
+    } while (end == -EAGAIN || end == -EINTR);
+    /* Last, so that whoever the store tells about it finds the domain dying and lets go of its pages. */
+    if (store_release(h, domid) && !end)
+        bh_error_clear(h);
+    return end ? end : rc;
 }
 
 int bh_set_memory_max(struct bh *h, unsigned int domid, uint64_t kib)

@@ -157,7 +157,7 @@ static int put_notes(struct dump *d)
         struct xen_compile_info compile;
         xen_capabilities_info_t capabilities;
         xen_changeset_info_t changeset;
-        xen_platform_parameters_t platform;
+        uint64_t virt_start;
         uint64_t page_size;
     } version = {.page_size = PAGE_BYTES};
     struct bh_version v;
@@ -168,6 +168,7 @@ static int put_notes(struct dump *d)
         return rc;
     version.major = v.major;
     version.minor = v.minor;
+    version.virt_start = v.virt_start;
     snprintf(version.extra, sizeof(version.extra), "%s", v.extra);
     snprintf(version.capabilities, sizeof(version.capabilities), "%s", v.capabilities);
     snprintf(version.changeset, sizeof(version.changeset), "%s", v.changeset);

@@ -76,6 +76,11 @@ struct bh *bh_open_with(const struct bh_os *os, void *os_private);
 int bh_fail(struct bh *h, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Adds an outer message to the chain there is; returns -bh_error_code. */
 int bh_because(struct bh *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Keeps the chain over calls that clean up; restoring frees the copy (NULL: the chain is lost, its code is
+ * not). */
+struct error_copy;
+struct error_copy *error_save(const struct bh *h);
+void error_restore(struct bh *h, struct error_copy *copy);
 /* True: a test wants this step to fail. The error is set, naming the step. */
 bool bh_step(struct bh *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -135,6 +140,8 @@ void batch_perms(struct bh *h, struct store_batch *b, const char *perms, const c
     __attribute__((format(printf, 4, 5)));
 /* One transaction; repeated while the store asks for it. Frees the batch in every case. */
 int batch_commit(struct bh *h, struct store_batch *b);
+/* The same without freeing it. */
+int batch_run(struct bh *h, const struct store_batch *b);
 void batch_free(struct store_batch *b);
 /* Many reads in one exchange. values[i] NULL: not there. */
 int store_read_many(struct bh *h, char *const *paths, unsigned int count, char **values);

@@ -512,6 +512,19 @@ static void take_commit(void *context, unsigned int index, const struct wire *he
     c->error = code;
 }
 
+/* Ends a transaction that came to nothing, keeping the reason. */
+static void abandon_transaction(struct bh *h, uint32_t tx)
+{
+    struct error_copy *kept = error_save(h);
+    unsigned long left = h->inject_left;
+
+    h->inject_left = 0;
+    if (h->store.fd >= 0)
+        request(h, XS_TRANSACTION_END, tx, "F", NULL, NULL, NULL);
+    h->inject_left = left;
+    error_restore(h, kept);
+}
+
 static int commit_once(struct bh *h, const struct store_batch *b)
 {
     struct commit c = {.ops = b->ops};
@@ -524,21 +537,17 @@ static int commit_once(struct bh *h, const struct store_batch *b)
     tx = strtoul(id, NULL, 10);
     free(id);
     rc = exchange(h, tx, b->ops, b->count, take_commit, &c);
-    if (rc)
-        return rc;
-    if (c.error) {
-        unsigned long left = h->inject_left;
-
-        h->inject_left = 0;
-        request(h, XS_TRANSACTION_END, tx, "F", NULL, NULL, NULL);
-        h->inject_left = left;
-        return bh_fail(h, c.error, "store %s %s: %s", type_name(b->ops[c.failed].type), b->ops[c.failed].path,
-                       strerror(c.error));
-    }
-    return request(h, XS_TRANSACTION_END, tx, "T", NULL, NULL, NULL);
+    if (!rc && c.error)
+        rc = bh_fail(h, c.error, "store %s %s: %s", type_name(b->ops[c.failed].type), b->ops[c.failed].path,
+                     strerror(c.error));
+    if (!rc)
+        rc = request(h, XS_TRANSACTION_END, tx, "T", NULL, NULL, NULL);
+    if (rc && rc != -EAGAIN)
+        abandon_transaction(h, tx);
+    return rc;
 }
 
-int batch_commit(struct bh *h, struct store_batch *b)
+int batch_run(struct bh *h, const struct store_batch *b)
 {
     int rc = 0;
 
@@ -553,6 +562,13 @@ int batch_commit(struct bh *h, struct store_batch *b)
             break;
         rc = tries + 1 < TRANSACTION_TRIES ? 0 : rc;
     }
+    return rc;
+}
+
+int batch_commit(struct bh *h, struct store_batch *b)
+{
+    int rc = batch_run(h, b);
+
     batch_free(b);
     return rc;
 }
