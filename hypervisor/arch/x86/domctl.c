@@ -16,7 +16,6 @@
 
 #define MAX_PORTS         0x10000
 #define FRAMES_AT_ONCE    1024
-#define POLICY_LEAVES_MAX 512
 #define MSR_PLATFORM      0xce
 #define TSC_MODE_DEFAULT  0
 #define TSC_MODE_NEVER    2
@@ -238,13 +237,13 @@ static long op_get_cpu_policy(struct vcpu *v, struct domain *d, struct xen_domct
 {
     struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
     const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
-    struct xen_cpuid_leaf *leaves = kalloc(POLICY_LEAVES_MAX * sizeof(*leaves));
+    struct xen_cpuid_leaf *leaves = kalloc(CPUID_LEAVES_MAX * sizeof(*leaves));
     uint32_t n;
     long rc = 0;
 
     if (leaves == NULL)
         return fail(v, -ENOMEM, "get_cpu_policy: no memory for the leaves", 0, 0);
-    n = MIN(cpuid_policy_export(d, leaves, POLICY_LEAVES_MAX), POLICY_LEAVES_MAX);
+    n = MIN(cpuid_policy_export(d, leaves, CPUID_LEAVES_MAX), CPUID_LEAVES_MAX);
     if (p->leaves != 0 && p->nr_leaves < n)
         rc = fail(v, -ENOBUFS, "get_cpu_policy: room for {0} leaves, there are {1}", p->nr_leaves, n);
     else if (p->leaves != 0 && copy_to_guest(v, p->leaves, leaves, n * sizeof(*leaves)) != 0)
@@ -284,12 +283,12 @@ static long op_set_cpu_policy(struct vcpu *v, struct domain *d, struct xen_domct
     p->err_leaf = p->err_subleaf = p->err_msr = ~0u;
     if (d == v->domain || d->is_shut_down || d->state >= DOMAIN_DYING)
         return fail(v, -EINVAL, "set_cpu_policy: domain {0} is the caller's own, or ended", d->id, 0);
-    if (p->nr_leaves > POLICY_LEAVES_MAX)
-        return fail(v, -E2BIG, "set_cpu_policy: {0} leaves, at most {1}", p->nr_leaves, POLICY_LEAVES_MAX);
+    if (p->nr_leaves > CPUID_LEAVES_MAX)
+        return fail(v, -E2BIG, "set_cpu_policy: {0} leaves, at most {1}", p->nr_leaves, CPUID_LEAVES_MAX);
     rc = check_msrs(v, p);
     if (rc != 0)
         return rc;
-    leaves = kalloc(POLICY_LEAVES_MAX * sizeof(*leaves));
+    leaves = kalloc(CPUID_LEAVES_MAX * sizeof(*leaves));
     if (leaves == NULL)
         return fail(v, -ENOMEM, "set_cpu_policy: no memory for the leaves", 0, 0);
     if (copy_from_guest(v, leaves, p->leaves, p->nr_leaves * sizeof(*leaves)) != 0) {

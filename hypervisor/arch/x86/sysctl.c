@@ -12,7 +12,6 @@
 #include <asm/pv.h>
 #include <asm/time.h>
 
-#define LEAVES_MAX     256
 #define NR_MSRS        1
 #define MSR_PLATFORM   0xce
 #define DEVICES_A_TURN 32
@@ -147,13 +146,13 @@ static uint32_t feature_word(uint32_t i, const struct xen_cpuid_leaf *leaves, ui
 /* Leaves of what a PV guest may see; the caller frees them. */
 static struct xen_cpuid_leaf *pv_leaves(struct vcpu *v, uint32_t *n)
 {
-    struct xen_cpuid_leaf *leaves = kalloc(LEAVES_MAX * sizeof(*leaves));
+    struct xen_cpuid_leaf *leaves = kalloc(CPUID_LEAVES_MAX * sizeof(*leaves));
 
     if (leaves == NULL) {
         fail(v, -ENOMEM, "sysctl: no memory for a CPUID policy", 0, 0);
         return NULL;
     }
-    *n = MIN(cpuid_policy_export(NULL, leaves, LEAVES_MAX), LEAVES_MAX);
+    *n = MIN(cpuid_policy_export(NULL, leaves, CPUID_LEAVES_MAX), CPUID_LEAVES_MAX);
     return leaves;
 }
 
@@ -211,8 +210,8 @@ static long op_cpu_policy(struct vcpu *v, struct xen_sysctl *op)
         rc = fail(v, -ENOBUFS, "sysctl: cpu_policy: room for {0} MSRs, there are {1}", p->nr_msrs, NR_MSRS);
     else if (p->msrs != 0 && copy_to_guest(v, p->msrs, &msr, sizeof(msr)) != 0)
         rc = fail(v, -EFAULT, "sysctl: cpu_policy: MSRs at {0} are not writable", p->msrs, 0);
-    p->nr_leaves = n;
-    p->nr_msrs = NR_MSRS;
+    p->nr_leaves = p->leaves ? n : CPUID_LEAVES_MAX;
+    p->nr_msrs = p->msrs ? NR_MSRS : MSR_ENTRIES_MAX;
     kfree(leaves);
     return rc;
 }

@@ -239,8 +239,8 @@ static int narrower(struct vcpu *caller, const struct xen_cpuid_leaf *l)
 int cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_cpuid_leaf *leaves,
                         uint32_t n)
 {
-    if (n > MAX_LEAVES)
-        return fail(caller, -EINVAL, "CPUID policy: {0} leaves, at most {1}", n, MAX_LEAVES);
+    if (n > CPUID_LEAVES_MAX)
+        return fail(caller, -EINVAL, "CPUID policy: {0} leaves, at most {1}", n, CPUID_LEAVES_MAX);
     for (uint32_t i = 0; i < n; i++)
         if (narrower(caller, &leaves[i]))
             return -EINVAL;

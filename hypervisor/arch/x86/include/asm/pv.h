@@ -76,6 +76,9 @@ struct cpuid_regs {
     uint32_t a, b, c, d;
 };
 void pv_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out);
+/* What a toolstack has to make room for: it writes out every leaf that it knows, ours or not. */
+#define CPUID_LEAVES_MAX 256
+#define MSR_ENTRIES_MAX  4
 /* What a domain of this kind may see at most; n entries at most; returns how many there are. */
 uint32_t cpuid_policy_export(const struct domain *d, struct xen_cpuid_leaf *leaves, uint32_t n);
 /* Replaces d's policy after checking it is no more than the host's. 0, -EINVAL, -ENOMEM. */
