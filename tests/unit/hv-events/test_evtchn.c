@@ -1,5 +1,6 @@
 /* Event channels: every transition of a port, delivery in the 2-level ABI, limits, and what is refused. */
 #include "events.h"
+#include <public/sched.h>
 
 static struct domain *a, *b, *dom0;
 
@@ -21,6 +22,20 @@ void arch_pirq_unbind(struct domain *d, uint32_t pirq)
 void arch_pirq_set_affinity(struct domain *d, uint32_t pirq, unsigned int cpu)
 {
     pirq_affinity = pirq;
+}
+
+/* A sched_op of v, once it has its turn on its CPU, and what follows from it. */
+static long sched_call(struct vcpu *v, unsigned int cmd, void *arg)
+{
+    long rc;
+
+    for (int i = 0; i < 100 && fake_current[v->sched.cpu] != v; i++)
+        fake_advance(fake_now + 10000000);
+    fake_on_cpu(v->sched.cpu);
+    assert_ptr_equal(fake_current[fake_cpu], v);
+    rc = do_sched_op(v, cmd, (unsigned long)arg, 0, 0, 0);
+    fake_run_work();
+    return rc;
 }
 
 static int setup(void **state)
@@ -171,7 +186,8 @@ static void test_event_wakes_and_kicks(void **state)
     assert_int_equal(send_to(a, port), 0); /* still pending: nobody is bothered again */
     assert_int_equal(fake_vcpu_kicks, kicks + 1);
     take(b, 0, local);
-    sched_set_state(b->vcpu[0], VCPU_RUNABLE, VCPU_BLOCKED);
+    sched_call(b->vcpu[0], SCHEDOP_block, NULL);
+    assert_int_equal(b->vcpu[0]->state, VCPU_BLOCKED);
     assert_int_equal(send_to(a, port), 0);
     assert_int_equal(b->vcpu[0]->state, VCPU_RUNABLE);
 }
@@ -233,9 +249,7 @@ static void test_ipi(void **state)
 
     assert_int_equal(evtchn_op(a, EVTCHNOP_bind_ipi, &op), 0);
     assert_int_equal(send_to(a, op.port), 0);
-    assert_false(take(a, 0, op.port) && false);
-    a->shared_info->evtchn_pending[0] = 0;
-    assert_int_equal(send_to(a, op.port), 0);
+    assert_true(take(a, 1, op.port));
     assert_int_equal(status_of(a, op.port).status, EVTCHNSTAT_ipi);
     assert_int_equal(status_of(a, op.port).vcpu, 1);
     op.vcpu = 2;
@@ -299,23 +313,35 @@ static void test_poll(void **state)
 {
     uint32_t port = offer(a, b->id), local;
     struct vcpu *v = b->vcpu[1];
+    evtchn_port_t ports[2];
+    struct sched_poll poll = {.ports = (uint64_t)ports, .nr_ports = 1};
 
     assert_int_equal(bind_to(b, a, port, &local), 0);
+    ports[0] = ports[1] = offer(b, a->id);
     take(b, 0, local);
     mask(b, local, true); /* polling sees masked events too */
-    evtchn_poll_begin(v, local + 1);
-    sched_set_state(v, VCPU_RUNABLE, VCPU_BLOCKED);
+    assert_int_equal(sched_call(v, SCHEDOP_poll, &poll), 0);
+    assert_int_equal(v->state, VCPU_BLOCKED);
+    assert_int_equal(b->evtchn.pollers, 1);
     assert_int_equal(send_to(a, port), 0);
     assert_int_equal(v->state, VCPU_BLOCKED); /* it waits for another port */
+    vcpu_wake(v);
+    fake_run_work();
+    assert_int_equal(b->evtchn.pollers, 0);
+
     take(b, 0, local);
-    evtchn_poll_end(v);
-    evtchn_poll_begin(v, local);
     assert_false(evtchn_port_pending(b, local));
+    ports[1] = local;
+    poll.nr_ports = 2;
+    assert_int_equal(sched_call(v, SCHEDOP_poll, &poll), 0);
+    assert_int_equal(v->state, VCPU_BLOCKED);
     assert_int_equal(send_to(a, port), 0);
     assert_int_equal(v->state, VCPU_RUNABLE);
     assert_true(evtchn_port_pending(b, local));
-    evtchn_poll_end(v);
+    fake_run_work();
     assert_int_equal(b->evtchn.pollers, 0);
+    assert_int_equal(sched_call(v, SCHEDOP_poll, &poll), 0); /* pending: does not wait */
+    assert_int_equal(v->state, VCPU_RUNABLE);
     assert_false(evtchn_port_pending(b, 4000));
 }
 
