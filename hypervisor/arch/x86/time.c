@@ -82,33 +82,52 @@ static uint32_t pm_timer_read(void)
     return inl((uint16_t)acpi.pm_timer_port) & 0xffffff;
 }
 
+/* One reading of all three: the reference counter, the TSC, and the APIC timer (which counts down). */
+struct reading {
+    uint32_t counter;
+    uint64_t tsc, apic;
+};
+
 /* A window of time by one counter: how many of its ticks, TSC ticks and APIC timer ticks passed. */
 struct window {
     uint64_t ticks, tsc, apic;
 };
 
+#define READING_TRIES 16
+
+/*
+ * Something may hold this CPU up between two reads (firmware, a host that runs others), so the tightest of some tries
+ * counts.
+ */
+static struct reading take_reading(uint32_t (*read)(void))
+{
+    struct reading best = {0};
+    uint64_t tightest = ~0UL;
+
+    for (unsigned int i = 0; i < READING_TRIES; i++) {
+        uint64_t before = rdtsc();
+        uint32_t counter = read();
+        uint64_t apic = apic_timer_current();
+        uint64_t width = rdtsc() - before;
+        if (width < tightest) {
+            tightest = width;
+            best = (struct reading){counter, before + width / 2, apic};
+        }
+    }
+    return best;
+}
+
 static struct window measure(uint32_t (*read)(void), uint32_t mask, uint32_t ticks)
 {
-    uint32_t start, now;
-    uint64_t tsc;
-    struct window w;
+    struct reading start, end;
 
     apic_timer_arm(APIC_TICKS_MAX);
-    start = read();
-    do /* begin at an edge */
-        now = read();
-    while (now == start);
-    tsc = rdtsc();
-    w.apic = apic_timer_current();
-    start = now;
-    do
-        now = read();
-    while (((now - start) & mask) < ticks);
-    w.tsc = rdtsc() - tsc;
-    w.apic -= apic_timer_current();
-    w.ticks = (now - start) & mask;
+    start = take_reading(read);
+    while (((read() - start.counter) & mask) < ticks)
+        ;
+    end = take_reading(read);
     apic_timer_arm(0);
-    return w;
+    return (struct window){(end.counter - start.counter) & mask, end.tsc - start.tsc, start.apic - end.apic};
 }
 
 static uint32_t pit_countdown(void)
@@ -153,7 +172,7 @@ static void calibrate(void)
         mmio_write32(hpet + HPET_CONFIG, mmio_read32(hpet + HPET_CONFIG) | 1);
         hz = FEMTO / period;
         source_name = "HPET";
-        w = measure(hpet_read, ~0u, (uint32_t)(hz / 500));
+        w = measure(hpet_read, ~0u, (uint32_t)(hz / 250));
     } else if (acpi.pm_timer_port) {
         hz = PM_TIMER_HZ;
         source_name = "ACPI PM timer";
