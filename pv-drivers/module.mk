@@ -35,3 +35,21 @@ $(BUILD)/pv-guest.elf: $(PV_GUEST_OBJECTS) pv-drivers/guest/guest.ld
 -include $(PV_GUEST_OBJECTS:.o=.d)
 LIBRARIES += $(BUILD)/lib/libpvfront.a
 PROGRAMS  += $(BUILD)/pv-guest.elf
+
+# Host tests: the same sources, with Xen, the store and the disk in plain memory.
+PV_TEST := tests/unit/pv-drivers
+PV_FAKE := $(PV_TEST)/front.c
+PV_VBD  := pv-drivers/blkback/vbd.c pv-drivers/blkback/request.c pv-drivers/blkback/grants.c pv-drivers/common/log.c
+$(eval $(call host_test,pv-ring,$(PV_TEST)/test_ring.c,,))
+$(eval $(call host_test,pv-vbd,$(PV_TEST)/test_vbd.c $(PV_FAKE) $(PV_VBD),,))
+$(eval $(call host_test,pv-request,$(PV_TEST)/test_request.c pv-drivers/blkback/request.c pv-drivers/blkback/qcow2.c,,))
+PV_PACKET := $(addprefix pv-drivers/netback/,packet.c steering.c spoof.c)
+$(eval $(call host_test,pv-packet,$(PV_TEST)/test_packet.c $(PV_PACKET),,))
+$(eval $(call host_test,pv-device,$(PV_TEST)/test_device.c $(PV_TEST)/fake_store.c pv-drivers/common/device.c \
+	pv-drivers/common/log.c,,))
+
+PV_FUZZ := tests/fuzz/pv-drivers
+$(eval $(call fuzz_target,pv-blk-request,$(PV_FUZZ)/blk_request.c pv-drivers/blkback/request.c,,))
+$(eval $(call fuzz_target,pv-net-packet,$(PV_FUZZ)/net_packet.c $(PV_PACKET),,))
+$(eval $(call fuzz_target,pv-net-control,$(PV_FUZZ)/net_control.c $(PV_PACKET),,))
+$(eval $(call fuzz_target,pv-qcow2,$(PV_FUZZ)/qcow2_head.c pv-drivers/blkback/qcow2.c,,))

@@ -19,8 +19,10 @@
 
 #define PROGRAM      "qemu-storage-daemon"
 #define ANSWER_MS    30000
-#define START_TRIES  300 /* the lock of one that is still dying */
-#define START_PAUSE  100000000L
+#define LOCK_TRIES   300
+#define LOCK_PAUSE   100000000L
+#define LOCK_FIRST   100 /* 100..103 permissions in use, 200..203 permissions denied to others */
+#define LOCK_BYTES   104
 #define OPTION_BYTES 2048
 
 static void socket_name(char *out, size_t bytes, const struct image_config *c, const char *kind)
@@ -132,10 +134,19 @@ static void describe_file(char *out, const char *prefix, const char *path, const
     append_value(out, OPTION_BYTES, path);
 }
 
+/* Not every file system has direct I/O (tmpfs has not). */
+static bool direct_works(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 /* The --blockdev of the image: FORMAT over file, or an overlay over FORMAT over file. */
 static void describe(const struct image_config *c, char *out)
 {
-    const char *cache = c->direct ? "cache.direct=on," : "cache.direct=off,";
+    const char *cache = c->direct && direct_works(c->path) ? "cache.direct=on," : "cache.direct=off,";
     out[0] = '\0';
     append(out, OPTION_BYTES, "node-name=disk,discard=unmap,");
     if (!c->overlay) {
@@ -214,6 +225,24 @@ static int create_overlay(const struct image_config *c, char *why, size_t why_by
     return -EIO;
 }
 
+/* Waits until nobody holds QEMU's locks on the file: a daemon that was killed may still be dying. */
+static bool wait_unlocked(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool free_now = fd < 0; /* then the daemon will say what is wrong with it */
+    for (int i = 0; i < LOCK_TRIES && !free_now; i++) {
+        struct flock lock = {
+            .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_FIRST, .l_len = LOCK_BYTES};
+        struct timespec pause = {.tv_nsec = LOCK_PAUSE};
+        free_now = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+        if (!free_now)
+            nanosleep(&pause, NULL);
+    }
+    if (fd >= 0)
+        close(fd);
+    return free_now;
+}
+
 static int start(struct storage_daemon *d, const struct image_config *c, const char *monitor, char *why,
                  size_t why_bytes)
 {
@@ -222,18 +251,16 @@ static int start(struct storage_daemon *d, const struct image_config *c, const c
         rc = create_overlay(c, why, why_bytes);
     if (rc)
         return rc;
-    for (int i = 0; i < START_TRIES; i++) {
-        rc = spawn(c, monitor, d->nbd_socket);
-        rc = rc ? rc : greet(d, monitor);
-        if (rc == 0)
-            return 0;
-        struct timespec pause = {.tv_nsec = START_PAUSE};
-        nanosleep(&pause, NULL);
+    const char *file = c->overlay ? c->overlay : c->path;
+    if (!wait_unlocked(file)) {
+        snprintf(why, why_bytes, "%s is in use by someone else; shut the other user down", file);
+        return -EAGAIN;
     }
-    snprintf(why, why_bytes,
-             "%s could not open %s (see its line above; is the image locked by someone else?)", PROGRAM,
-             c->overlay ? c->overlay : c->path);
-    return -EIO;
+    rc = spawn(c, monitor, d->nbd_socket);
+    rc = rc ? rc : greet(d, monitor);
+    if (rc)
+        snprintf(why, why_bytes, "%s could not open %s (its own line above says why)", PROGRAM, file);
+    return rc;
 }
 
 static int renew_export(struct storage_daemon *d, const struct image_config *c, bool found, char *why,
