@@ -130,7 +130,7 @@ void evtchn_dump(struct domain *d);
 
 static inline struct evtchn *evtchn_lookup(const struct evtchn_domain *e, uint32_t port)
 {
-    return port < READ_ONCE(e->nr_ports)
+    return port < __atomic_load_n(&e->nr_ports, __ATOMIC_ACQUIRE)
                ? &e->bucket[port >> EVTCHN_BUCKET_SHIFT][port & (EVTCHN_PER_BUCKET - 1)]
                : NULL;
 }
