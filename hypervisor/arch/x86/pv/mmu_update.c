@@ -222,10 +222,10 @@ static long update_list(struct vcpu *v, unsigned long a1, unsigned long a2, unsi
     before += done;
     if (unlikely(a3) && copy_to_guest(v, a3, &before, sizeof(before)))
         return fail(v, -EFAULT, "mmu_update: cannot write the done count at {0}", a3, 0);
-    if (rc == -EAGAIN && done < count)
+    if (rc == -EAGAIN)
         return hypercall_restart(v, a1 + done * sizeof(requests[0]), (count - done) | MMU_UPDATE_PREEMPTED,
                                  a3, a4, 0);
-    return rc == -EAGAIN ? 0 : rc;
+    return rc;
 }
 
 /* The commonest call by far: one entry of a level-1 table of the caller's own. false: not that simple,

@@ -282,6 +282,9 @@ DECLARE_HYPERCALL(do_mmuext_op)
             break;
     }
     mm_put_owner(v, owner);
+    /* The guest may use the table as anything as soon as it hears of the unpin: it hears when all is done. */
+    if (!rc && unlikely(v->arch.pv.demoting))
+        rc = -EAGAIN;
 
     before += done;
     if (unlikely(a3) && copy_to_guest(v, a3, &before, sizeof(before)))
