@@ -308,7 +308,7 @@ static struct result run_load(struct peer *p, enum load l, unsigned scale)
     case L_THOUSAND:
         return measure_many(p, 1000, 10 / scale + 1, false);
     default:
-        return measure(p, op_write, (l == L_W100K ? 2000 : 20000) / scale);
+        return measure(p, op_write, (l == L_W100K ? 1000 : 20000) / scale);
     }
 }
 
@@ -339,6 +339,11 @@ static void run_rates(const char *base, unsigned scale, const bool *present)
             per_client[k] = client_memory(&p[k]);
         }
     }
+    printf("best of %u tries; time is what the daemon itself used for each operation\n%-32s", TRIES, "");
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        printf(" %23s", peer_name((enum peer_kind)k));
+    }
+    printf("  bulkhead against the better\n");
     for (unsigned l = 0; l < L_COUNT; l++) {
         unsigned watches = l == L_W10K ? 10000 : (l == L_W100K ? 100000 : 0);
         struct raw w[PEER_COUNT];
@@ -356,17 +361,12 @@ static void run_rates(const char *base, unsigned scale, const bool *present)
         for (unsigned k = 0; k < PEER_COUNT && watches; k++) {
             close(w[k].fd);
         }
+        show(load_name[l], r[l], present);
     }
-    printf("best of %u tries; time is what the daemon itself used for each operation\n%-32s", TRIES, "");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         if (present[k]) {
             peer_stop(&p[k]);
         }
-        printf(" %23s", peer_name((enum peer_kind)k));
-    }
-    printf("  bulkhead against the better\n");
-    for (unsigned l = 0; l < L_COUNT; l++) {
-        show(load_name[l], r[l], present);
     }
     printf("%-32s", "memory for each node, bytes");
     for (unsigned k = 0; k < PEER_COUNT; k++) {

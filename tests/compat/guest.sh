@@ -1,0 +1,68 @@
+# The life of a PV guest, by one tool ($tool is xl or bh), for the tests of tests/compat. Runs in Dom0's real root, where
+# the image builder put a stock kernel, an initrd and a root for guests in /var/lib/bulkhead/guest.
+set -u
+failed=0
+step() { # step WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@" >/tmp/step.out 2>&1; then
+        echo "STEP $what: ok"
+    else
+        echo "STEP $what: NOT OK (status $?)"
+        sed 's/^/    /' /tmp/step.out
+        failed=1
+    fi
+}
+wait_for() { # wait_for SECONDS COMMAND...
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.5
+    done
+}
+console_says() { # the guest's console, collected in the background, has this text
+    grep -qa "$1" /tmp/console
+}
+gone() {
+    ! $tool domid guest1
+}
+state_is() { # state_is LETTER
+    $tool list guest1 | tail -n 1 | grep -qE "[rbpsdc-]*$1[rbpsdc-]* "
+}
+
+cd /root
+mkdir -p guest-initrd && (cd guest-initrd && mkdir -p bed && echo guest >bed/nonce && cat >bed/command && \
+    find . | busybox cpio -o -H newc 2>/dev/null) >orders.cpio <<'END'
+echo "guest is up"; cat /sys/hypervisor/type; nproc; trap 'exit 0' TERM
+while :; do
+    case $(busybox cat /proc/xen/xenbus 2>/dev/null; true) in esac
+    sleep 1
+done
+END
+cat /var/lib/bulkhead/guest/initrd.img orders.cpio >initrd.img
+cat >guest1.cfg <<'END'
+name = "guest1"
+kernel = "/var/lib/bulkhead/guest/vmlinuz"
+ramdisk = "/root/initrd.img"
+memory = 256
+maxmem = 300
+vcpus = 2
+extra = "console=hvc0 quiet"
+on_crash = "destroy"
+END
+step "create" $tool create guest1.cfg
+(setsid $tool console guest1 </dev/null >/tmp/console 2>&1 &)
+step "list" state_is '[rb]'
+step "its init speaks on the console" wait_for 180 console_says "guest is up"
+step "vcpu-list" $tool vcpu-list guest1
+step "vcpu-pin" $tool vcpu-pin guest1 0 1
+step "pause" $tool pause guest1
+step "is paused" state_is p
+step "unpause" $tool unpause guest1
+step "mem-set" $tool mem-set guest1 200
+step "dmesg" $tool dmesg
+step "sysrq" $tool sysrq guest1 h
+step "destroy" $tool destroy guest1
+step "it is gone" wait_for 60 gone
+exit $failed
