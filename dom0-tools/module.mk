@@ -4,7 +4,7 @@ BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c 
               device.c domain.c machine.c dump.c)
 BH_CONFIG_SRC := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c xml.c)
 BH_CLI_SRC := $(addprefix dom0-tools/cli/,main.c commands.c cmd_create.c cmd_list.c cmd_control.c cmd_cpupool.c \
-              cmd_device.c cmd_console.c cmd_watch.c cmd_top.c)
+              cmd_device.c cmd_console.c cmd_watch.c cmd_top.c manual.c)
 BH_LIB_LIBS := -lz -llzma -lzstd -llz4 -lbz2
 BH_CONFIG_LIBS := -lxml2 -lyajl
 XML2_CFLAGS := -I/usr/include/libxml2
@@ -38,6 +38,19 @@ $(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0
     $(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) $(BH_CONFIG_LIBS)))
 $(eval $(call program,bh-consoled,$(addprefix dom0-tools/consoled/,consoled.c ring.c log.c) dom0-tools/lib/daemon.c \
     dom0-tools/lib/xenio.c,,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -lutil))
+
+# Manual pages, completion and schema come out of the program's own tables.
+BH_PAGES := $(BUILD)/man/bh.8 $(BUILD)/man/bh.cfg.5 $(BUILD)/share/bh.bash-completion $(BUILD)/share/domain.schema.json
+LIBRARIES += $(BH_PAGES)
+$(BUILD)/man/%: $(BUILD)/bin/bh
+	@mkdir -p $(@D)
+	$< help --man $* > $@
+$(BUILD)/share/bh.bash-completion: $(BUILD)/bin/bh
+	@mkdir -p $(@D)
+	$< completion > $@
+$(BUILD)/share/domain.schema.json: $(BUILD)/bin/bh
+	@mkdir -p $(@D)
+	$< config schema > $@
 
 # Tests: the library against a hypervisor and store in memory; configurations; consoles.
 BH_TEST_LIBS := $(BH_LIB_LIBS) $(BH_CONFIG_LIBS) -lpthread

@@ -246,7 +246,13 @@ const struct command commands[] = {
      0,
      {{'i', "iterations", "COUNT", "end after COUNT events"}}},
     {"why", "", "Explain the last failure, down to the check that failed", cmd_why, 0, 0, {{0}}},
-    {"help", "[COMMAND]", "Explain a command", cmd_help, 0, 1, {{'l', "long", NULL, "all commands"}}},
+    {"help",
+     "[COMMAND]",
+     "Explain a command",
+     cmd_help,
+     0,
+     1,
+     {{'l', "long", NULL, "all commands"}, {'m', "man", "PAGE", "print a manual page: bh.8 or bh.cfg.5"}}},
     {"completion", "", "Print completion for bash (source <(bh completion))", cmd_completion, 0, 0, {{0}}},
 };
 const unsigned int command_count = sizeof(commands) / sizeof(commands[0]);

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "cli.h"
+#include "manual.h"
 
 extern char **environ;
 
@@ -335,6 +336,14 @@ int cmd_help(struct call *call)
     const struct command *command;
     unsigned int matches;
 
+    if (call->values['m'] && strcmp(call->values['m'], "bh.8") == 0)
+        manual_commands();
+    else if (call->values['m'] && strcmp(call->values['m'], "bh.cfg.5") == 0)
+        manual_config();
+    else if (call->values['m'])
+        return failed_text(call, "the manual pages are bh.8 and bh.cfg.5");
+    if (call->values['m'])
+        return 0;
     if (!call->count)
         return list_commands(stdout, call);
     command = command_find(call->args[0], &matches);
@@ -400,7 +409,7 @@ static bool parse_options(struct call *call, int argc, char **argv, int *rc)
     longs[n++] = (struct option){"dry-run", no_argument, NULL, LONG_DRY};
     /* Options may stand before and after the arguments, as with xl. */
     shorts[0] = '-';
-    optind = 1;
+    optind = 0;
     call->args = argv;
     while ((c = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
         if (c == 1) {

@@ -53,6 +53,74 @@ static void say_unknown(struct doc *doc, const char *name, const struct value *v
         doc_say(doc, DIAG_ERROR, v->line, name, "there is no such key (bh.cfg(5) lists them)");
 }
 
+/* One character of UTF-8 that every format can hold: its length, or 0. */
+static size_t utf8_length(const unsigned char *at)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+
+    for (size_t n = 0; n < 4; n++) {
+        uint32_t code = at[0] & (unsigned char)~forms[n].mask;
+
+        if ((at[0] & forms[n].mask) != forms[n].lead)
+            continue;
+        for (size_t i = 1; i <= n; i++) {
+            if ((at[i] & 0xc0) != 0x80)
+                return 0;
+            code = code << 6 | (at[i] & 0x3f);
+        }
+        return code < forms[n].least || code > 0x10ffff || (code & ~0x7ffU) == 0xd800 ||
+                       (code & ~1U) == 0xfffe
+                   ? 0
+                   : n + 1;
+    }
+    return 0;
+}
+
+static bool is_text(const char *text)
+{
+    const unsigned char *at = (const unsigned char *)text;
+
+    while (*at) {
+        size_t length = utf8_length(at);
+
+        if (!length)
+            return false;
+        at += length;
+    }
+    return true;
+}
+
+/* What some format could not hold is refused in all. map: an object may stand here. */
+static bool check_plain(struct doc *doc, const char *name, struct value *v, bool map)
+{
+    bool good = true;
+
+    if (v->type == VALUE_STRING && !is_text(v->text)) {
+        doc_say(doc, DIAG_ERROR, v->line, name, "the text is not UTF-8");
+        return false;
+    }
+    if (v->type == VALUE_NULL || (v->type == VALUE_MAP && !map)) {
+        doc_say(doc, DIAG_ERROR, v->line, name, "%s is not a value that it can have",
+                v->count ? "an object" : "null");
+        return false;
+    }
+    for (unsigned int i = 0; i < v->count && good; i++)
+        good = check_plain(doc, name, v->items[i], map && v->type == VALUE_LIST);
+    return good;
+}
+
+/* Truth values where no key asks for them are numbers, as xl.cfg has no others. */
+static void booleans_to_numbers(struct value *v)
+{
+    if (v->type == VALUE_BOOL)
+        v->type = VALUE_INT;
+    for (unsigned int i = 0; i < v->count; i++)
+        booleans_to_numbers(v->items[i]);
+}
+
 /* Numbers written as strings become numbers, 0 and 1 truth values, where the key says so. */
 static void normalise(const struct key *key, struct value *v)
 {
@@ -69,6 +137,10 @@ static void normalise(const struct key *key, struct value *v)
             v->number = number;
         }
     }
+    if (key->type == KEY_DISKS || key->type == KEY_VIFS)
+        spec_normalise(v);
+    else
+        booleans_to_numbers(v);
     if (key->type == KEY_BOOL && v->type == VALUE_INT && (v->number == 0 || v->number == 1))
         v->type = VALUE_BOOL;
 }
@@ -189,6 +261,9 @@ static void check_one(struct doc *doc, const char *name, struct value *v, struct
         say_unknown(doc, name, v);
         return;
     }
+    if (!check_plain(doc, name, v, key->type == KEY_DISKS || key->type == KEY_VIFS))
+        return;
+    normalise(key, v);
     if (key->use == KEY_LATER) {
         doc_say(doc, DIAG_ERROR, v->line, name, "%s are not supported yet; leave the key out", key->note);
         return;
@@ -197,7 +272,6 @@ static void check_one(struct doc *doc, const char *name, struct value *v, struct
         doc_say(doc, DIAG_WARNING, v->line, name, "is known, but has no effect for this kind of guest");
         return;
     }
-    normalise(key, v);
     if (check_type(doc, key, v) && key->apply)
         key->apply(doc, key, v, config);
 }

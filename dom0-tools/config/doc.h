@@ -90,6 +90,8 @@ void doc_override(struct doc *doc, const char *assignment);
 /* Returns a map, or NULL after telling why. */
 struct value *disk_spec_parse(struct doc *doc, const char *key, unsigned int line, const char *spec);
 struct value *vif_spec_parse(struct doc *doc, const char *key, unsigned int line, const char *spec);
+/* A list of them: flags become truth values, and flags that say nothing go. */
+void spec_normalise(struct value *list);
 char *disk_spec_print(const struct value *map);
 char *vif_spec_print(const struct value *map);
 /* Fills the struct; false after telling why. */

@@ -355,6 +355,33 @@ char *vif_spec_print(const struct value *map)
 
 /* ---- maps to the library's structs ---- */
 
+void spec_normalise(struct value *list)
+{
+    static const char *const flags[] = {"direct-io-safe", "discard", "removable", "colo", "trusted"};
+
+    for (unsigned int i = 0; list->type == VALUE_LIST && i < list->count; i++)
+        for (unsigned int f = 0; f < sizeof(flags) / sizeof(flags[0]); f++) {
+            struct value *v = map_get(list->items[i], flags[f]);
+
+            if (!v || (v->type != VALUE_INT && v->type != VALUE_BOOL))
+                continue;
+            v->type = VALUE_BOOL;
+            v->number = v->number != 0;
+            /* Off is what these are anyway, and xl.cfg has no word for it. */
+            if (!v->number && strcmp(flags[f], "discard") != 0 && strcmp(flags[f], "trusted") != 0)
+                map_remove(list->items[i], flags[f]);
+        }
+}
+
+/* Whether a string can stand between the commas of a specification. */
+static bool fits_spec(const char *text)
+{
+    size_t length = strlen(text);
+
+    return length && !strchr(text, ',') && !isspace((unsigned char)text[0]) &&
+           !isspace((unsigned char)text[length - 1]);
+}
+
 static bool check_fields(struct doc *doc, const char *key, const struct field *fields,
                          const struct value *map)
 {
@@ -382,6 +409,14 @@ static bool check_fields(struct doc *doc, const char *key, const struct field *f
         } else if (field->choices && !choice_index(field->choices, value_text(v, buffer), &index)) {
             doc_say(doc, DIAG_ERROR, v->line, key, "%s=%s: allowed are %s", field->name, v->text,
                     field->choices);
+            good = false;
+        } else if (field->type == FIELD_STRING && strcmp(field->name, "target") != 0 && !fits_spec(v->text)) {
+            doc_say(doc, DIAG_ERROR, v->line, key,
+                    "%s=\"%s\": it may not be empty, hold commas or have blanks around it", field->name,
+                    v->text);
+            good = false;
+        } else if (field->type == FIELD_INT && v->number < 0) {
+            doc_say(doc, DIAG_ERROR, v->line, key, "%s=%ld is negative", field->name, v->number);
             good = false;
         }
     }
