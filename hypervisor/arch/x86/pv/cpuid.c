@@ -18,7 +18,7 @@
 #include <bh/version.h>
 #include <public/xen.h>
 
-#define MAX_LEAVES        64
+#define MAX_LEAVES        128
 #define HYPERVISOR_LEAF   0x40000000U
 #define HYPERVISOR_LEAVES 6
 #define NO_SUBLEAF        XEN_CPUID_NO_SUBLEAF
@@ -85,13 +85,18 @@ static void filter(struct cpuid_leaf *l)
     case 0x80000008:
         l->b &= PV_E8_EBX;
         break;
-    case 5: /* MONITOR, power, performance counters, debug store: none */
-    case 6:
-    case 0xa:
-    case 0x8000000a:
-        l->a = l->b = l->c = l->d = 0;
+    case 0:
+    case 2:
+    case 4:
+    case 0xc:
+    case 0x80000000U: /* limits, names, caches */
+    case 0x80000002U ... 0x80000006U:
+    case 0x8000001aU:
+    case 0x8000001dU:
+    case 0x80000021U:
         break;
-    default:
+    default: /* serial number, power, counters, topology, virtualization: none */
+        l->a = l->b = l->c = l->d = 0;
         break;
     }
 }
@@ -108,27 +113,24 @@ static void add_leaf(uint32_t leaf, uint32_t subleaf)
     filter(l);
 }
 
+/*
+ * The list holds every leaf and subleaf up to the limits, hidden ones as zeros: a toolstack reads it, changes
+ * it and writes as many leaves back.
+ */
 void cpuid_policy_init(void)
 {
     uint32_t max_basic = MIN(boot_cpu.max_leaf, 0xdU), max_extended = MIN(boot_cpu.max_extended, 0x80000021U);
 
     for (uint32_t leaf = 0; leaf <= max_basic; leaf++) {
-        if (leaf == 4) {
-            for (uint32_t sub = 0; sub < 5; sub++)
-                add_leaf(4, sub);
-        } else if (leaf == 7) {
-            add_leaf(7, 0);
-        } else if (leaf == 0xd && cpu_has(FEAT_XSAVE)) {
-            for (uint32_t sub = 0; sub < 10; sub++)
-                if (sub < 2 || boot_cpu.xcr0 >> sub & 1)
-                    add_leaf(0xd, sub);
-        } else if (leaf != 0xb && leaf != 0xd) {
+        uint32_t subleaves = leaf == 4 ? 6 : leaf == 7 ? 1 : leaf == 0xb ? 2 : leaf == 0xd ? 10 : 0;
+        if (!subleaves)
             add_leaf(leaf, NO_SUBLEAF);
-        }
+        for (uint32_t sub = 0; sub < subleaves; sub++)
+            if (leaf != 0xd || sub < 2 || boot_cpu.xcr0 >> sub & 1)
+                add_leaf(leaf, sub);
     }
     for (uint32_t leaf = 0x80000000U; leaf <= max_extended; leaf++)
-        if (leaf <= 0x80000008U || leaf == 0x8000001aU || leaf == 0x80000021U)
-            add_leaf(leaf, NO_SUBLEAF);
+        add_leaf(leaf, NO_SUBLEAF);
     host_policy[0].a = max_basic;
 }
 
@@ -212,7 +214,11 @@ uint32_t cpuid_policy_export(const struct domain *d, struct xen_cpuid_leaf *leav
     for (uint32_t i = 0; i < MIN(n, have); i++)
         leaves[i] = (struct xen_cpuid_leaf){list[i].leaf, list[i].subleaf, list[i].a,
                                             list[i].b,    list[i].c,       list[i].d};
-    return have;
+    /* The hypervisor's own ranges: no limit is imposed on them. */
+    for (uint32_t i = have; i < MIN(n, have + 2); i++)
+        leaves[i] =
+            (struct xen_cpuid_leaf){.leaf = HYPERVISOR_LEAF + (i - have) * 0x100, .subleaf = NO_SUBLEAF};
+    return have + 2;
 }
 
 /* Feature words may lose bits only. */
