@@ -241,7 +241,7 @@ int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
     e->used[port / 64] |= 1UL << (port % 64);
     e->nr_used++;
     *out = evtchn_lookup(e, port);
-    (*out)->priority = EVTCHN_FIFO_PRIORITY_DEFAULT;
+    atomic_store_explicit(&(*out)->priority, EVTCHN_FIFO_PRIORITY_DEFAULT, memory_order_relaxed);
     atomic_store_explicit(&(*out)->vcpu, 0, memory_order_relaxed);
     return 0;
 }

@@ -97,7 +97,7 @@ static bool link_to_tail(event_word_t *tail, uint32_t port)
 static struct vcpu *lock_queues(struct vcpu *v, const struct evtchn *chn)
 {
     for (;;) {
-        struct vcpu *old = v->domain->vcpu[READ_ONCE(chn->last_vcpu)];
+        struct vcpu *old = v->domain->vcpu[atomic_load_explicit(&chn->last_vcpu, memory_order_relaxed)];
         struct vcpu *first = old->id < v->id ? old : v;
         struct vcpu *second = old->id < v->id ? v : old;
         bool both = first != second && old->evtchn.fifo != NULL;
@@ -107,7 +107,7 @@ static struct vcpu *lock_queues(struct vcpu *v, const struct evtchn *chn)
         spin_lock(&first->evtchn.fifo->lock);
         if (both)
             spin_lock(&second->evtchn.fifo->lock);
-        if (likely(v->domain->vcpu[READ_ONCE(chn->last_vcpu)] == old))
+        if (likely(v->domain->vcpu[atomic_load_explicit(&chn->last_vcpu, memory_order_relaxed)] == old))
             return both ? old : v;
         if (both)
             spin_unlock(&second->evtchn.fifo->lock);
@@ -127,7 +127,7 @@ static bool enqueue(struct vcpu *v, struct evtchn *chn, event_word_t *word)
 {
     struct evtchn_fifo_vcpu *q = v->evtchn.fifo;
     struct vcpu *old = lock_queues(v, chn);
-    uint8_t priority = chn->priority;
+    uint8_t priority = atomic_load_explicit(&chn->priority, memory_order_relaxed);
     uint32_t port = chn->port;
     bool linked = false;
 
@@ -138,7 +138,7 @@ static bool enqueue(struct vcpu *v, struct evtchn *chn, event_word_t *word)
     /* The port was its old queue's tail and is no longer linked there: that queue is empty now. */
     if (old->evtchn.fifo->tail[chn->last_priority] == port)
         old->evtchn.fifo->tail[chn->last_priority] = 0;
-    WRITE_ONCE(chn->last_vcpu, (uint16_t)v->id);
+    atomic_store_explicit(&chn->last_vcpu, (uint16_t)v->id, memory_order_relaxed);
     chn->last_priority = priority;
 
     if (q->tail[priority] != 0)

@@ -247,7 +247,7 @@ static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     if (chn == NULL || op->priority > EVTCHN_FIFO_PRIORITY_MIN)
         return fail(v, -EINVAL, "event channels: set_priority: no port {0}, or priority {1} is above 15",
                     op->port, op->priority);
-    WRITE_ONCE(chn->priority, (uint8_t)op->priority);
+    atomic_store_explicit(&chn->priority, (uint8_t)op->priority, memory_order_relaxed);
     return 0;
 }
 

@@ -41,12 +41,12 @@ enum evtchn_state {
 
 struct evtchn {
     struct spinlock lock;
-    _Atomic uint8_t state; /* enum evtchn_state */
-    uint8_t priority;      /* FIFO: queue for the next event */
-    uint8_t last_priority; /* FIFO: queue that the port was last linked in, with last_vcpu */
-    bool fifo_waiting;     /* FIFO: pending, but the guest gave no page for its word yet */
-    _Atomic uint16_t vcpu; /* who is notified */
-    uint16_t last_vcpu;
+    _Atomic uint8_t state;    /* enum evtchn_state */
+    _Atomic uint8_t priority; /* FIFO: queue for the next event */
+    uint8_t last_priority;    /* FIFO: queue that the port was last linked in, with last_vcpu */
+    bool fifo_waiting;        /* FIFO: pending, but the guest gave no page for its word yet */
+    _Atomic uint16_t vcpu;    /* who is notified */
+    _Atomic uint16_t last_vcpu;
     uint32_t port;
     union {
         struct {
