@@ -57,3 +57,14 @@ $(BUILD)/tests/xs-stress: $(BUILD)/bin/xenstored
 XS_FUZZ_DIR := tests/fuzz/xenstore
 $(foreach t,wire ring state,$(eval $(call fuzz_target,xs-$(t),$(XS_FUZZ_DIR)/fuzz_$(t).c $(XS_FUZZ_DIR)/fuzz_server.c \
     $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),)))
+
+# The same requests to our daemon and to Xen's.
+$(eval $(call host_test,xs-compare,$(XS_MODEL_DIR)/compare.c $(XS_BENCH_DIR)/peers.c,$(XS_PEER_FLAGS),))
+$(BUILD)/tests/xs-compare: $(BUILD)/bin/xenstored $(BUILD)/lib/xs-peer-shim.so
+
+# Unit tests.
+XS_UNIT_DIR := tests/unit/xenstore
+$(eval $(call host_test,xs-test-tree,$(XS_UNIT_DIR)/test_tree.c $(XS_CORE),$(XS_CFLAGS),))
+$(eval $(call host_test,xs-test-pure,$(XS_UNIT_DIR)/test_pure.c $(XS_CORE),$(XS_CFLAGS),))
+$(eval $(call host_test,xs-test-requests,$(XS_UNIT_DIR)/test_requests.c $(XS_FUZZ_DIR)/fuzz_server.c $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),))
+$(eval $(call host_test,xs-test-state,$(XS_UNIT_DIR)/test_state.c $(XS_FUZZ_DIR)/fuzz_server.c $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),))

@@ -20,6 +20,7 @@ struct conn *conn_new(struct server *s, enum conn_kind kind, uint32_t key, const
     c->who = *who;
     c->fd = -1;
     c->account = account_get(&s->store.quotas, who->domid);
+    c->account->conns++;
     watch_holder_init(&c->watches);
     list_init(&c->txns);
     list_init(&c->ready);
@@ -66,6 +67,7 @@ void conn_free(struct server *s, struct conn *c)
     buf_free(&c->in);
     buf_free(&c->out);
     conn_account(s, c);
+    c->account->conns--;
     list_del(&c->all);
     list_del(&c->ready);
     list_del(&c->dirty);
@@ -133,7 +135,7 @@ void conn_event(struct server *s, struct conn *c, struct watch *w, struct path p
     size_t path_len = path.len - w->skip;
     size_t len = path_len + 1 + w->token_len + 1u;
 
-    if (max && conn_pending(c) + len > max) {
+    if (max && conn_pending(c) + sizeof(struct xsd_sockmsg) + len > max) {
         if (!w->missed) {
             w->missed = true;
             journal_watch(s, c, REC_MISSED, w);

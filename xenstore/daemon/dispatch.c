@@ -394,7 +394,10 @@ static int do_transaction_end(struct request *r)
     conn_txn_drop(r->s, r->c, r->txn);
     journal_txn(r, REC_TXN_END, r->hdr->tx_id);
     if (*arg == 'T') {
+        r->s->committing = true;
         rc = store_txn_commit(&r->s->store, r->txn, &r->c->who);
+        r->s->committing = false;
+        u64set_free(&r->s->told);
     } else {
         store_txn_abort(&r->s->store, r->txn);
     }

@@ -69,7 +69,6 @@ int domain_introduce(struct server *s, uint32_t domid, uint64_t mfn, uint32_t po
 void domain_release(struct server *s, struct domain *d, bool dead)
 {
     uint32_t domid = d->domid;
-    struct account *a;
 
     s->platform->disconnect(s->platform, s, d);
     d->conn->domain = NULL;
@@ -89,10 +88,7 @@ void domain_release(struct server *s, struct domain *d, bool dead)
     }
     store_domain_dead(&s->store, domid);
     journal_add(&s->journal, REC_DEAD, &domid, sizeof(domid), NULL, 0, NULL, 0);
-    a = account_find(&s->store.quotas, domid);
-    if (a && a->nodes == 0) {
-        account_drop(&s->store.quotas, a);
-    }
+    account_drop_if_empty(&s->store.quotas, account_find(&s->store.quotas, domid));
 }
 
 void domain_set_target(struct server *s, struct domain *d, uint32_t target)
@@ -129,13 +125,10 @@ static void check_owners(struct server *s)
     }
     for (size_t i = 0; i < gone.len / sizeof(uint32_t); i++) {
         uint32_t domid = ((uint32_t *)gone.data)[i];
-        struct account *a = account_find(&s->store.quotas, domid);
 
         store_domain_dead(&s->store, domid);
         journal_add(&s->journal, REC_DEAD, &domid, sizeof(domid), NULL, 0, NULL, 0);
-        if (a && a->nodes == 0) {
-            account_drop(&s->store.quotas, a);
-        }
+        account_drop_if_empty(&s->store.quotas, account_find(&s->store.quotas, domid));
     }
     buf_free(&gone);
 }

@@ -133,7 +133,9 @@ void journal_add(struct journal *j, enum record type, const void *a, size_t alen
     at = buf_add(&j->batch, NULL, aligned(sizeof(head) + head.len));
     memcpy(at, &head, sizeof(head));
     at += sizeof(head);
-    memcpy(at, a, alen);
+    if (alen) {
+        memcpy(at, a, alen);
+    }
     if (blen) {
         memcpy(at + alen, b, blen);
     }

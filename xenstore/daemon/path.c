@@ -47,8 +47,8 @@ bool path_from_client(const char *s, size_t len, uint32_t domid, char *buf, stru
     if (len && s[0] != '/') {
         int n;
 
-        if (len >= XENSTORE_REL_PATH_MAX) {
-            *why = "the relative path is longer than 2047 bytes";
+        if (len >= XENSTORE_REL_PATH_MAX || s[0] == '@') {
+            *why = s[0] == '@' ? "a special event is no node" : "the relative path is longer than 2047 bytes";
             return false;
         }
         n = snprintf(buf, XENSTORE_ABS_PATH_MAX + 1, "/local/domain/%u/", domid);

@@ -75,6 +75,13 @@ void account_drop(struct quotas *q, struct account *a)
     free(a);
 }
 
+void account_drop_if_empty(struct quotas *q, struct account *a)
+{
+    if (a && a->nodes == 0 && a->conns == 0) {
+        account_drop(q, a);
+    }
+}
+
 const char *limit_name(enum limit l)
 {
     return limits[l].name;

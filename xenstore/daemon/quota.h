@@ -28,6 +28,7 @@ struct account {
     uint32_t nodes;
     uint32_t watches;
     uint32_t txns;
+    uint32_t conns; /* connections that point here */
     uint64_t node_bytes;
     uint64_t other_bytes; /* watches, transactions, queues */
     uint64_t refused;     /* requests refused for a limit */
@@ -49,6 +50,8 @@ void quota_free(struct quotas *q);
 struct account *account_get(struct quotas *q, uint32_t domid); /* creates it */
 struct account *account_find(struct quotas *q, uint32_t domid);
 void account_drop(struct quotas *q, struct account *a);
+/* Ends the account if it holds nothing any more. */
+void account_drop_if_empty(struct quotas *q, struct account *a);
 
 static inline uint64_t account_memory(const struct account *a)
 {

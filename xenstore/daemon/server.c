@@ -36,9 +36,13 @@ static void fire_watch(void *ctx, struct watch *w, struct path path, const struc
         special = store_special_index(path);
         perms = special >= 0 ? s->store.special[special] : s->store.tree.root->perms;
     }
-    if (perms_allow(perms, &c->who) & PERM_READ) {
-        conn_event(s, c, w, path);
+    if (!(perms_allow(perms, &c->who) & PERM_READ)) {
+        return;
     }
+    if (s->committing && !u64set_add(&s->told, hash_bytes(path.s, path.len, (uintptr_t)w))) {
+        return;
+    }
+    conn_event(s, c, w, path);
 }
 
 static void store_changed(void *ctx, enum change kind, struct path path, struct tree_node *n)

@@ -95,6 +95,8 @@ struct conn {
 struct server {
     struct store store;
     struct watch_index watches;
+    bool committing;      /* a transaction is being committed: */
+    struct u64set told;   /* the events that it has caused so far, each goes out once */
     struct quotas limits; /* what an empty store begins with */
     struct journal journal;
     struct platform *platform;

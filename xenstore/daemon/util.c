@@ -43,6 +43,9 @@ void *buf_add(struct buf *b, const void *data, size_t len)
 {
     uint8_t *at;
 
+    if (len == 0) {
+        return b->data;
+    }
     if (b->len + len > b->cap) {
         size_t cap = b->cap ? b->cap : 256;
 
@@ -56,7 +59,7 @@ void *buf_add(struct buf *b, const void *data, size_t len)
         b->cap = (uint32_t)cap;
     }
     at = b->data + b->len;
-    if (data && len) {
+    if (data) {
         memcpy(at, data, len);
     }
     b->len += (uint32_t)len;
@@ -179,4 +182,46 @@ void htab_free(struct htab *t)
 {
     free(t->bucket);
     *t = (struct htab){0};
+}
+
+static bool u64set_put(uint64_t *slot, size_t nslots, uint64_t v)
+{
+    size_t i = (size_t)(v * 0x9e3779b97f4a7c15ull >> 32) & (nslots - 1);
+
+    for (; slot[i]; i = (i + 1) & (nslots - 1)) {
+        if (slot[i] == v) {
+            return false;
+        }
+    }
+    slot[i] = v;
+    return true;
+}
+
+bool u64set_add(struct u64set *s, uint64_t v)
+{
+    v += v == 0;
+    if (s->count * 2 >= s->nslots) {
+        size_t n = s->nslots ? s->nslots * 2 : 16;
+        uint64_t *slot = xcalloc(n, sizeof(*slot));
+
+        for (size_t i = 0; i < s->nslots; i++) {
+            if (s->slot[i]) {
+                u64set_put(slot, n, s->slot[i]);
+            }
+        }
+        free(s->slot);
+        s->slot = slot;
+        s->nslots = n;
+    }
+    if (!u64set_put(s->slot, s->nslots, v)) {
+        return false;
+    }
+    s->count++;
+    return true;
+}
+
+void u64set_free(struct u64set *s)
+{
+    free(s->slot);
+    *s = (struct u64set){0};
 }

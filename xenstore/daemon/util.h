@@ -52,6 +52,15 @@ struct hlink *htab_first(const struct htab *t, uint64_t hash); /* first link wit
 struct hlink *htab_next(const struct hlink *l);                /* next link with the same hash */
 void htab_free(struct htab *t);
 
+/* A set of 64-bit numbers. All zero is the empty set. */
+struct u64set {
+    uint64_t *slot; /* 0 is a free slot; the number 0 itself counts as 1 */
+    size_t nslots;
+    size_t count;
+};
+bool u64set_add(struct u64set *s, uint64_t v); /* false if it was there */
+void u64set_free(struct u64set *s);
+
 /* Doubly linked circular list. */
 struct list {
     struct list *prev, *next;
