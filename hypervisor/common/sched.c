@@ -306,7 +306,8 @@ void schedule(void)
     struct sched_cpu *c = &sched_cpu[cpu];
     struct vcpu *prev = c->current, *next;
     uint64_t now = arch_now();
-    bool account;
+    uint32_t helper = NR_CPUS;
+    bool contended;
 
     spin_lock(&c->lock);
     if (prev != c->idle) {
@@ -337,11 +338,15 @@ void schedule(void)
     c->current = next;
     note_idle(c, prev, next);
     credit_arm_slice(c, now);
-    account = c->nr_queued || prev->sched.parked || next->domain->sched.cap;
+    contended = c->nr_queued;
+    if (unlikely(contended))
+        helper = credit_find_helper(c);
     spin_unlock(&c->lock);
 
-    if (unlikely(account))
+    if (unlikely(contended || prev->sched.parked || next->domain->sched.cap))
         credit_need_accounting();
+    if (unlikely(helper < NR_CPUS))
+        work_raise_cpu(helper, WORK_SCHEDULE);
     if (next != c->idle)
         bring_timers(next, cpu);
     if (prev->runstate_guest)
@@ -352,11 +357,19 @@ void schedule(void)
 void sched_context_saved(struct vcpu *prev)
 {
     struct sched_cpu *c;
+    uint32_t helper;
 
     atomic_store_explicit(&prev->sched.running, false, memory_order_release);
-    if (likely(!READ_ONCE(prev->sched.migrating)))
+    if (likely(!READ_ONCE(prev->sched.migrating) && !READ_ONCE(prev->sched.queued)))
         return;
     c = sched_lock_vcpu(prev);
+    if (prev->sched.queued) { /* it was preempted: an idle CPU may have it */
+        helper = credit_find_helper(c);
+        spin_unlock(&c->lock);
+        if (helper < NR_CPUS)
+            work_raise_cpu(helper, WORK_SCHEDULE);
+        return;
+    }
     if (prev->sched.migrating && vcpu_runnable(prev) && !prev->sched.queued) {
         prev->sched.migrating = false;
         place(c, prev);
@@ -379,7 +392,7 @@ static void resettle_locked(struct sched_cpu *c, struct vcpu *v)
 {
     bool leave = !(sched_allowed(v) & CPUMASK(c - sched_cpu));
 
-    if (leave && v->sched.queued && !v->sched.running) {
+    if (v->sched.queued && !v->sched.running && (leave || credit_could_run_elsewhere(v))) {
         credit_dequeue(c, v);
         place(c, v);
         return;

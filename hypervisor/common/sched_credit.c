@@ -8,7 +8,7 @@
  *
  *   BOOST  woke up with credit: ahead of all, until it has run for BOOST_TIME
  *   UNDER  has credit
- *   OVER   has none: runs when nobody else wants the CPU
+ *   OVER   has none: runs when nobody else wants the CPU, those with the smallest debt first
  *   parked a capped domain's vcpu without credit: runs not at all until the next accounting
  *
  * Tickless: a CPU has a slice timer only while somebody waits for it (or its vcpu has a cap), and there is
@@ -61,11 +61,18 @@ static int queue_of(const struct vcpu *v)
 void credit_enqueue(struct sched_cpu *c, struct vcpu *v, bool at_head)
 {
     struct list *q = &c->queue[queue_of(v)];
+    struct vcpu *i;
 
-    if (at_head)
+    if (v->sched.priority == PRIO_OVER && !v->sched.yielded) {
+        list_for_each_entry (i, q, sched.link)
+            if (i->sched.credit < v->sched.credit)
+                break;
+        list_add_between(&v->sched.link, i->sched.link.prev, &i->sched.link);
+    } else if (at_head) {
         list_add_head(q, &v->sched.link);
-    else
+    } else {
         list_add_tail(q, &v->sched.link);
+    }
     v->sched.queued = true;
     v->sched.ran = true;
     if (!c->nr_queued++)
@@ -106,9 +113,15 @@ bool credit_over_cap(const struct vcpu *v)
     return v->domain->sched.cap && v->sched.credit <= 0;
 }
 
+/* How long v may run while others wait: an UNDER vcpu until its credit is used up, too. */
+static uint64_t slice_of(const struct vcpu *v)
+{
+    return v->sched.priority == PRIO_UNDER ? tslice : MIN(BOOST_TIME, tslice);
+}
+
 bool credit_slice_over(const struct vcpu *v, uint64_t now)
 {
-    return now - v->sched.since >= (v->sched.priority == PRIO_BOOST ? BOOST_TIME : tslice);
+    return now - v->sched.since >= slice_of(v);
 }
 
 bool credit_rate_limited(const struct vcpu *v, uint64_t now)
@@ -182,7 +195,9 @@ void credit_arm_slice(struct sched_cpu *c, uint64_t now)
 
     if (v != c->idle) {
         if (c->nr_queued)
-            end = v->sched.since + (v->sched.priority == PRIO_BOOST ? BOOST_TIME : tslice);
+            end = v->sched.since + slice_of(v);
+        if (c->nr_queued && v->sched.priority == PRIO_UNDER && now + (uint64_t)v->sched.credit + 1 < end)
+            end = now + (uint64_t)v->sched.credit + 1;
         if (c->nr_queued && ratelimit && now - v->sched.since < ratelimit)
             end = v->sched.since + ratelimit;
         if (v->domain->sched.cap && v->sched.credit > 0 && (!end || now + (uint64_t)v->sched.credit < end))
@@ -197,17 +212,46 @@ void credit_arm_slice(struct sched_cpu *c, uint64_t now)
     }
 }
 
+/* CPUs that are idle and have not been given anything yet. */
+static cpumask_t free_cpus(void)
+{
+    return atomic_load_explicit(&sched_idle, memory_order_relaxed) &
+           ~atomic_load_explicit(&sched_waiting, memory_order_relaxed);
+}
+
+/* Somebody waits at c: the CPU that could take it, were it asked, or NR_CPUS. */
+uint32_t credit_find_helper(struct sched_cpu *c)
+{
+    cpumask_t idle = free_cpus();
+    struct vcpu *v;
+
+    if (likely(!idle))
+        return NR_CPUS;
+    for (int p = 0; p < PRIO_QUEUES; p++)
+        list_for_each_entry (v, &c->queue[p], sched.link) {
+            cpumask_t can = idle & sched_allowed(v);
+
+            if (can && !v->sched.running)
+                return (uint32_t)__builtin_ctzl(can);
+        }
+    return NR_CPUS;
+}
+
+bool credit_could_run_elsewhere(const struct vcpu *v)
+{
+    return sched_allowed(v) & free_cpus();
+}
+
 uint32_t credit_choose_cpu(const struct vcpu *v)
 {
-    cpumask_t allowed = sched_allowed(v),
-              idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
+    cpumask_t allowed = sched_allowed(v), idle = allowed & free_cpus();
     uint32_t last = v->sched.cpu, best = last, load = ~0u;
 
     if ((idle & v->sched.soft) != 0)
         idle &= v->sched.soft;
     if (idle)
         return idle & CPUMASK(last) ? last : (uint32_t)__builtin_ctzl(idle);
-    if (allowed & CPUMASK(last))
+    if (v->state != VCPU_DOWN && allowed & CPUMASK(last))
         return last;
     if (allowed & v->sched.soft)
         allowed &= v->sched.soft;
@@ -290,10 +334,12 @@ static void share_out(struct domain *d, uint64_t *r)
 static void give_credit(struct vcpu *v, int64_t amount)
 {
     struct sched_cpu *c = sched_lock_vcpu(v);
-    bool queued = v->sched.queued, unpark;
+    bool queued = v->sched.queued, unpark, preempts;
 
     if (queued)
         credit_dequeue(c, v);
+    if (c->current == v)
+        credit_charge(v, arch_now());
     v->sched.credit = MIN(v->sched.credit + amount, (int64_t)tslice);
     if (v->sched.credit >= 0 && v->sched.priority == PRIO_OVER)
         v->sched.priority = PRIO_UNDER;
@@ -303,7 +349,10 @@ static void give_credit(struct vcpu *v, int64_t amount)
     if (queued)
         credit_enqueue(c, v, false);
     v->sched.ran = queued || c->current == v;
+    preempts = queued && v->sched.priority < c->current->sched.priority;
     spin_unlock(&c->lock);
+    if (preempts)
+        work_raise_cpu((uint32_t)(c - sched_cpu), WORK_SCHEDULE);
     if (unpark)
         sched_vcpu_start(v);
 }
@@ -325,6 +374,7 @@ static void hand_out(struct domain *d, uint64_t *wanted)
 static void account(void *arg)
 {
     uint64_t r[ROUND_VALUES] = {0}, wanted = 0;
+    cpumask_t look;
 
     r[LEFT] = (uint64_t)__builtin_popcountl(atomic_load(&sched_online)) * tslice;
     each_domain(count_active, &r[WEIGHTS]);
@@ -338,8 +388,16 @@ static void account(void *arg)
     }
     each_domain(hand_out, &wanted);
     atomic_store(&accounting_armed, false);
-    if (wanted)
-        credit_need_accounting();
+    if (!wanted)
+        return;
+    /* A CPU whose vcpu used up its credit while nobody waited there looks for who deserves it more elsewhere.
+     */
+    look = atomic_load(&sched_online);
+    if (!atomic_load(&sched_waiting))
+        look &= ~atomic_load(&sched_idle);
+    for (cpumask_t m = look; m; m &= m - 1)
+        work_raise_cpu((uint32_t)__builtin_ctzl(m), WORK_SCHEDULE);
+    credit_need_accounting();
 }
 
 /* Control. */

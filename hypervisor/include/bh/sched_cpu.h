@@ -42,6 +42,8 @@ bool credit_rate_limited(const struct vcpu *v, uint64_t now); /* runs too short 
 struct vcpu *credit_pick(struct sched_cpu *c);                /* off the queue, or stolen; NULL: none */
 void credit_arm_slice(struct sched_cpu *c, uint64_t now);     /* for c->current, if it needs an end */
 void credit_need_accounting(void);
-uint32_t credit_choose_cpu(const struct vcpu *v); /* where to place a vcpu that waits */
+uint32_t credit_find_helper(struct sched_cpu *c);      /* an idle CPU for one that waits at c, or NR_CPUS */
+bool credit_could_run_elsewhere(const struct vcpu *v); /* at once, on an idle CPU */
+uint32_t credit_choose_cpu(const struct vcpu *v);      /* where to place a vcpu that waits */
 
 #endif

@@ -94,8 +94,10 @@ FAKE size_t copy_from_guest(struct vcpu *v, void *dst, uint64_t untrusted_src, s
 {
     size_t left = missing(untrusted_src, bytes);
 
-    memcpy(dst, (const void *)untrusted_src, bytes - left);
-    memset((char *)dst + bytes - left, 0, left);
+    if (bytes > left)
+        memcpy(dst, (const void *)untrusted_src, bytes - left);
+    if (left)
+        memset((char *)dst + bytes - left, 0, left);
     return left;
 }
 
@@ -103,7 +105,8 @@ FAKE size_t copy_to_guest(struct vcpu *v, uint64_t untrusted_dst, const void *sr
 {
     size_t left = missing(untrusted_dst, bytes);
 
-    memcpy((void *)untrusted_dst, src, bytes - left);
+    if (bytes > left)
+        memcpy((void *)untrusted_dst, src, bytes - left);
     return left;
 }
 
@@ -111,7 +114,8 @@ FAKE size_t clear_guest(struct vcpu *v, uint64_t untrusted_dst, size_t bytes)
 {
     size_t left = missing(untrusted_dst, bytes);
 
-    memset((void *)untrusted_dst, 0, bytes - left);
+    if (bytes > left)
+        memset((void *)untrusted_dst, 0, bytes - left);
     return left;
 }
 

@@ -1,4 +1,5 @@
-/* Domains: look-up, references, limits of creation, failure at every allocation, ending, and what ends the machine. */
+/* Domains: look-up, references, limits of creation, failure at every allocation, ending, and what ends the
+ * machine. */
 #include "test.h"
 #include <bh/cmdline.h>
 #include <bh/errno.h>
