@@ -29,10 +29,10 @@ hypervisor: $(BUILD)/bulkhead.elf
 
 $(HVDIR)/asm_offsets.s: hypervisor/arch/x86/asm_offsets.c
 	@mkdir -p $(@D)
-	$(HVCC) $(HV_CFLAGS) -fno-verbose-asm -MMD -MP -MT $@ -MF $(@:.s=.d) -S -o $@ $<
+	@$(HVCC) $(HV_CFLAGS) -fno-verbose-asm -MMD -MP -MT $@ -MF $(@:.s=.d) -S -o $@ $<
 $(HV_OFFSETS): $(HVDIR)/asm_offsets.s
 	@mkdir -p $(@D)
-	sed -n 's/^.*->\([A-Za-z0-9_]*\) [$$]*\(-\{0,1\}[0-9]*\).*/#define \1 \2/p' $< > $@
+	@sed -n 's/^.*->\([A-Za-z0-9_]*\) [$$]*\(-\{0,1\}[0-9]*\).*/#define \1 \2/p' $< > $@
 -include $(HVDIR)/asm_offsets.d
 
 $(HVDIR)/%.o: %.c
@@ -41,7 +41,8 @@ $(HVDIR)/%.o: %.c
 	@$(HVCC) $(HV_CFLAGS) -include asm/hidden.h -MMD -MP -c -o $@ $<
 $(HVDIR)/%.S.o: %.S $(HV_OFFSETS)
 	@mkdir -p $(@D)
-	$(HVCC) $(HV_CFLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
+	@echo "  AS      $<"
+	@$(HVCC) $(HV_CFLAGS) -D__ASSEMBLER__=1 -MMD -MP -c -o $@ $<
 -include $(patsubst %.o,%.d,$(HV_OBJECTS))
 
 $(BUILD)/bulkhead-syms.elf: hypervisor/arch/x86/link.ld $(HV_OBJECTS)
@@ -52,10 +53,10 @@ $(BUILD)/bulkhead-syms.elf: hypervisor/arch/x86/link.ld $(HV_OBJECTS)
 
 # The container: the loaded bytes as one segment of a 32-bit ELF, entry at its first byte.
 $(HVDIR)/image.bin: $(BUILD)/bulkhead-syms.elf
-	objcopy -O binary $< $@
+	@objcopy -O binary $< $@
 $(BUILD)/bulkhead.elf: $(HVDIR)/image.bin hypervisor/arch/x86/container.ld
-	ld -m elf_i386 -r -b binary -o $(HVDIR)/image.o $<
-	ld -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none \
+	@ld -m elf_i386 -r -b binary -o $(HVDIR)/image.o $<
+	@ld -m elf_i386 -nostdlib -z noexecstack -z max-page-size=4096 --no-warn-rwx-segments --build-id=none \
 	   --defsym=memory_size=0x$$(nm $(BUILD)/bulkhead-syms.elf | sed -n 's/ . image_memory_size$$//p') \
 	   -T hypervisor/arch/x86/container.ld -o $@ $(HVDIR)/image.o
 

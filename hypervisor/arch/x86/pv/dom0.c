@@ -50,7 +50,7 @@ struct builder {
     const uint8_t *image;
     struct layout layout;
     uint64_t nr_pages; /* of the whole domain, initrd included */
-    uint64_t initrd_pages, initrd_size;
+    uint64_t initrd_pages, initrd_size, initrd_pfn;
     mfn_t boot_block, p2m_block;
     unsigned int boot_order, p2m_order;
     uint64_t *p2m;    /* direct-map address of the list */
@@ -219,7 +219,7 @@ static mfn_t allocate_block(struct builder *b, unsigned int order, const char *w
 /* Everything beyond the two blocks, in pieces as large as there are. */
 static void allocate_rest(struct builder *b)
 {
-    uint64_t wanted = b->nr_pages - b->initrd_pages - b->pfn;
+    uint64_t wanted = b->nr_pages - b->pfn;
     unsigned int order = PAGE_ORDER_MAX;
 
     while (wanted) {
@@ -245,6 +245,7 @@ static void take_initrd(struct builder *b)
     for (uint64_t i = 0; i < b->initrd_pages; i++)
         if (page_assign(mfn_to_page(MFN(first.n + i)), b->d, true))
             refuse("the initrd's frames could not be given to it");
+    b->initrd_pfn = b->pfn; /* low: kernels keep its address in 32 bits */
     add_frames(b, first, b->initrd_pages);
     module->size = 0; /* nothing is left to release */
 }
@@ -269,8 +270,8 @@ static void allocate_memory(struct builder *b)
     add_frames(b, b->boot_block, 1UL << b->boot_order);
     if (p2m_pages)
         add_frames(b, b->p2m_block, 1UL << b->p2m_order);
-    allocate_rest(b);
     take_initrd(b);
+    allocate_rest(b);
 }
 
 /* ---- contents ---- */
@@ -391,7 +392,7 @@ static void fill_start_info(struct builder *b)
         if (!b->kernel.mod_start_pfn)
             refuse("the kernel cannot take an initrd outside of its initial mapping");
         si->flags |= SIF_MOD_START_PFN;
-        si->mod_start = b->nr_pages - b->initrd_pages;
+        si->mod_start = b->initrd_pfn;
         si->mod_len = b->initrd_size;
     }
     memcpy(si->cmd_line, b->boot->module[0].string,
