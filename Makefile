@@ -2,6 +2,8 @@
 include Config.mk
 
 MAKEFLAGS += --no-builtin-rules
+# A line a step; `make V=1` shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$@';)
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := all
@@ -22,10 +24,10 @@ define program
 PROGRAMS += $(BUILD)/bin/$(1)
 $(BUILD)/bin/$(1): $(call objects,user-$(1),$(2)) $(filter %.a %.so,$(4))
 	@mkdir -p $$(@D)
-	$(CC) -o $$@ $(call objects,user-$(1),$(2)) $(4)
+	$$(call say,LINK)$(CC) -o $$@ $(call objects,user-$(1),$(2)) $(4)
 $(BUILD)/obj/user-$(1)/%.o: %.c
 	@mkdir -p $$(@D)
-	$(CC) $(USER_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC)$(CC) $(USER_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
 -include $(patsubst %.o,%.d,$(call objects,user-$(1),$(2)))
 endef
 
@@ -34,10 +36,10 @@ define host_test
 HOST_TESTS += $(BUILD)/tests/$(1)
 $(BUILD)/tests/$(1): $(call objects,test-$(1),$(2)) $(filter %.a,$(4))
 	@mkdir -p $$(@D)
-	$(CC) -fsanitize=address,undefined -o $$@ $(call objects,test-$(1),$(2)) $(4) -lcmocka
+	$$(call say,LINK)$(CC) -fsanitize=address,undefined -o $$@ $(call objects,test-$(1),$(2)) $(4) -lcmocka
 $(BUILD)/obj/test-$(1)/%.o: %.c
 	@mkdir -p $$(@D)
-	$(CC) $(TEST_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+	$$(call say,CC)$(CC) $(TEST_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
 -include $(patsubst %.o,%.d,$(call objects,test-$(1),$(2)))
 endef
 
@@ -46,10 +48,10 @@ define fuzz_target
 FUZZ_TARGETS += $(BUILD)/fuzz/$(1)
 $(BUILD)/fuzz/$(1): $(call objects,fuzz-$(1),$(2))
 	@mkdir -p $$(@D)
-	$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $(call objects,fuzz-$(1),$(2)) $(4)
+	$$(call say,LINK)$(CLANG) -fsanitize=fuzzer,address,undefined -o $$@ $(call objects,fuzz-$(1),$(2)) $(4)
 $(BUILD)/obj/fuzz-$(1)/%.o: %.c
 	@mkdir -p $$(@D)
-	$(CLANG) $(FUZZ_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
+	$$(call say,CLANG)$(CLANG) $(FUZZ_CFLAGS) $(3) -MMD -MP -c -o $$@ $$<
 -include $(patsubst %.o,%.d,$(call objects,fuzz-$(1),$(2)))
 endef
 
