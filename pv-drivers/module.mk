@@ -47,6 +47,9 @@ PV_PACKET := $(addprefix pv-drivers/netback/,packet.c steering.c spoof.c)
 $(eval $(call host_test,pv-packet,$(PV_TEST)/test_packet.c $(PV_PACKET),,))
 $(eval $(call host_test,pv-device,$(PV_TEST)/test_device.c $(PV_TEST)/fake_store.c pv-drivers/common/device.c \
 	pv-drivers/common/log.c,,))
+$(eval $(call host_test,pv-vif,$(PV_TEST)/test_vif.c $(PV_FAKE) $(PV_PACKET) pv-drivers/netback/vif.c \
+	pv-drivers/common/log.c,,))
+$(eval $(call host_test,pv-io-abi,$(addprefix $(PV_TEST)/,test_io_abi.c abi_ours.c abi_xens.c),,))
 
 PV_FUZZ := tests/fuzz/pv-drivers
 $(eval $(call fuzz_target,pv-blk-request,$(PV_FUZZ)/blk_request.c pv-drivers/blkback/request.c,,))

@@ -528,6 +528,12 @@ int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, stru
     return 0;
 }
 
+void vif_destroy(struct vif *v)
+{
+    vif_detach(v);
+    munmap(v->memory, MEMORY_BYTES + FRAME_SPACE);
+}
+
 static void *map_ring(struct vif *v, struct back_ring *ring, uint32_t gref, const struct ring_shape *shape,
                       struct ring_journal *journal, const char *name)
 {

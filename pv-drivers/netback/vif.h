@@ -87,6 +87,7 @@ struct vif {
 };
 
 int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct vif_state *state);
+void vif_destroy(struct vif *v);
 /* Attaches one queue; rx_port is tx_port when there is one for both. Returns 0 or -errno (logged). */
 int vif_attach_queue(struct vif *v, unsigned index, uint32_t tx_gref, uint32_t rx_gref, uint32_t tx_port,
                      uint32_t rx_port);
