@@ -148,6 +148,19 @@ static int do_read(char **word, int words)
     return need_disk(DISK) ? -1 : sweep(BLKIF_OP_READ, 0, argument(word, words, 1, 0) * 2048, false);
 }
 
+/* Fills and compares again and again, with another pattern each time. */
+static int do_loop(char **word, int words)
+{
+    uint64_t sectors = argument(word, words, 2, 8) * 2048;
+    if (need_disk(DISK))
+        return -1;
+    for (uint64_t seed = 1; seed <= argument(word, words, 1, 10); seed++) {
+        if (sweep(BLKIF_OP_WRITE, seed, sectors, false) || sweep(BLKIF_OP_READ, seed, sectors, true))
+            return -1;
+    }
+    return disk.flush ? one(BLKIF_OP_FLUSH_DISKCACHE, 0, 0) : 0;
+}
+
 static int do_flush(char **word, int words)
 {
     return need_disk(DISK) ? -1 : one(BLKIF_OP_FLUSH_DISKCACHE, 0, 0);
@@ -248,6 +261,7 @@ static const struct command {
     {"write", do_write, "[SEED [MIB [NUMBER]]]: fill the disk with a pattern, then flush"},
     {"verify", do_verify, "[SEED [MIB [NUMBER]]]: read the disk and compare with the pattern"},
     {"read", do_read, "[MIB]: read the disk"},
+    {"loop", do_loop, "[ROUNDS [MIB]]: write and verify over and over, with another pattern each time"},
     {"flush", do_flush, ": flush the disk"},
     {"discard", do_discard, "SECTOR COUNT: discard sectors"},
     {"close", do_close, ": disconnect from the disk"},
