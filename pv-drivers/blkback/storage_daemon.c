@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -169,6 +170,8 @@ static int run(char *const argv[])
     if (child < 0)
         return -errno;
     if (child == 0) {
+        /* whoever started us may have left us a lock: it ends with us, not with the daemon */
+        close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
         execvp(argv[0], argv);
         _exit(127);
     }

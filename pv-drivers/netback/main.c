@@ -6,6 +6,7 @@
  * do the rings.
  */
 #include <errno.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,6 +223,7 @@ static int run_script(struct netback *n, const char *program, const char *mode, 
     char *bridge = node(n, "bridge", ""), *ip = node(n, "ip", ""), *gateway = node(n, "gatewaydev", "");
     pid_t child = fork();
     if (child == 0) {
+        close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* a lock that we were started with ends with us */
         setenv("vif", n->name, 1);
         setenv("dev", n->name, 1);
         setenv("type_if", "vif", 1);
