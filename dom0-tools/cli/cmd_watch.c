@@ -50,15 +50,21 @@ static const char *reason_text(unsigned int reason)
     return reason < 6 ? names[reason] : "unknown reason";
 }
 
-static void compare(const struct call *call, const struct named_list *before, const struct named_list *after)
+static void compare(const struct call *call, const struct named_list *before, struct named_list *after)
 {
     for (unsigned int i = 0; i < after->count; i++) {
         const struct bh_domain *now = &after->domains[i], *was = NULL;
+        unsigned int at = 0;
         uint32_t changed;
 
         for (unsigned int j = 0; j < before->count; j++)
-            if (before->domains[j].domid == now->domid)
+            if (before->domains[j].domid == now->domid) {
                 was = &before->domains[j];
+                at = j;
+            }
+        /* A dying domain has lost its name in the store; it is known by the one it had. */
+        if (was && after->names && !after->names[i] && before->names && before->names[at])
+            after->names[i] = strdup(before->names[at]);
         if (!was)
             show_event(call, "created", now->domid, shown_name(after, i), NULL);
         changed = was ? was->flags ^ now->flags : now->flags;

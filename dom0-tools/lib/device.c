@@ -23,8 +23,10 @@
 #include <unistd.h>
 #include "devices.h"
 
-#define BACKEND_WAIT_MS 10000
-#define CLOSE_WAIT_MS   5000
+#define BACKEND_WAIT_MS    10000
+#define CLOSE_WAIT_MS      5000
+#define UNREGISTER_WAIT_MS 2000
+#define ASLEEP_WAIT_MS     300
 
 static const char *const class_names[] = {[BH_VBD] = "vbd", [BH_VIF] = "vif"};
 
@@ -466,13 +468,16 @@ static int run_script(struct bh *h, const char *script, const char *back, const 
 /* Linux's interface vifN.M: name, bridge or script, then the word that lets the back end connect. */
 static int hotplug_linux_vif(struct bh *h, const char *back, unsigned int domid, unsigned int devid)
 {
-    char interface[IFNAMSIZ], path[200];
-    char *bridge = store_getf(h, "%s/bridge", back), *script = store_getf(h, "%s/script", back);
-    char *vifname = store_getf(h, "%s/vifname", back);
-    int rc = 0;
+    char interface[IFNAMSIZ], path[200], *bridge, *script, *vifname;
+    int rc;
 
+    bh_error_clear(h);
+    bridge = store_getf(h, "%s/bridge", back);
+    script = h->error ? NULL : store_getf(h, "%s/script", back);
+    vifname = h->error ? NULL : store_getf(h, "%s/vifname", back);
+    rc = -h->error;
     snprintf(interface, sizeof(interface), "vif%u.%u", domid, devid);
-    if (vifname && *vifname) {
+    if (!rc && vifname && *vifname) {
         struct ifreq request = {0};
         int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -516,20 +521,29 @@ static int state_of(struct bh *h, const char *directory)
     return state;
 }
 
+/* Whether the back end has got so far: 1 yes, 0 not yet, negative: it never will. */
+static int backend_reached(struct bh *h, const char *back, int at_least, int *state)
+{
+    char *problem;
+
+    bh_error_clear(h);
+    problem = store_getf(h, "%s/hotplug-error", back);
+    if (problem && *problem)
+        bh_fail(h, EIO, "its back end says: %s", problem);
+    free(problem);
+    if (h->error)
+        return -h->error;
+    *state = state_of(h, back);
+    return h->error ? -h->error : *state >= at_least;
+}
+
 static int wait_state(struct bh *h, const char *back, int at_least, unsigned int limit_ms)
 {
     for (unsigned int waited = 0, step = 1;; waited += step, step = step < 64 ? step * 2 : step) {
-        char *problem = store_getf(h, "%s/hotplug-error", back);
-        int state = state_of(h, back);
+        int state = 0, rc = backend_reached(h, back, at_least, &state);
 
-        if (problem && *problem) {
-            bh_fail(h, EIO, "its back end says: %s", problem);
-            free(problem);
-            return -EIO;
-        }
-        free(problem);
-        if (state >= at_least)
-            return 0;
+        if (rc)
+            return rc < 0 ? rc : 0;
         if (waited >= limit_ms)
             return bh_fail(h, ETIMEDOUT,
                            "its back end (%s) did not come up within %u s: state %d instead of %d", back,
@@ -538,14 +552,42 @@ static int wait_state(struct bh *h, const char *back, int at_least, unsigned int
     }
 }
 
+/*
+ * Lets go of one of Linux's back ends before its directory goes: told that the front end is closed it
+ * unregisters. Without this it would write into the removed directory and so make it anew. One that never
+ * woke up (no driver) is not waited for long.
+ */
+static void close_linux_backend(struct bh *h, const char *back, const char *front)
+{
+    struct store_batch batch = {0};
+
+    if (!strstr(back, "/backend/vbd/") && !strstr(back, "/backend/vif/"))
+        return;
+    batch_write(h, &batch, "0", "%s/online", back);
+    batch_write(h, &batch, "6", "%s/state", front);
+    batch_commit(h, &batch);
+    for (unsigned int waited = 0, step = 1;; waited += step, step = step < 64 ? step * 2 : step) {
+        int state = state_of(h, back);
+
+        if (state == 6 || state == 0 || waited >= (state == 1 ? ASLEEP_WAIT_MS : UNREGISTER_WAIT_MS))
+            return;
+        nap(step);
+    }
+}
+
 /* Waits for the back ends of a domain's devices to be ready for the guest, and plugs in what Linux's need. */
 int device_connect(struct bh *h, unsigned int domid, enum bh_device_class class, unsigned int devid)
 {
-    char *back = store_getf(h, "/libxl/%u/device/%s/%u/backend", domid, class_names[class], devid);
-    bool linux_vif = back && class == BH_VIF && strstr(back, "/backend/vif/") &&
-                     strncmp(back, "/local/domain/0/", 16) == 0;
+    char *back;
+    bool linux_vif;
     int rc;
 
+    bh_error_clear(h);
+    back = store_getf(h, "/libxl/%u/device/%s/%u/backend", domid, class_names[class], devid);
+    linux_vif = back && class == BH_VIF && strstr(back, "/backend/vif/") &&
+                strncmp(back, "/local/domain/0/", 16) == 0;
+    if (!back && h->error)
+        return bh_because(h, "connecting %s %u of domain %u", class_names[class], devid, domid);
     if (!back)
         return bh_fail(h, ENOENT, "%s %u of domain %u is not in the store", class_names[class], devid, domid);
     rc = wait_state(h, back, 2, BACKEND_WAIT_MS);
@@ -730,6 +772,7 @@ static void forget_device(struct bh *h, const char *back, const char *front, con
     char *loop = store_getf(h, "%s/node", back);
     struct store_batch batch = {0};
 
+    close_linux_backend(h, back, front);
     batch_rm(h, &batch, "%s", front);
     batch_rm(h, &batch, "%s", back);
     batch_rm(h, &batch, "%s", ours);
