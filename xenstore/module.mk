@@ -68,3 +68,5 @@ $(eval $(call host_test,xs-test-tree,$(XS_UNIT_DIR)/test_tree.c $(XS_CORE),$(XS_
 $(eval $(call host_test,xs-test-pure,$(XS_UNIT_DIR)/test_pure.c $(XS_CORE),$(XS_CFLAGS),))
 $(eval $(call host_test,xs-test-requests,$(XS_UNIT_DIR)/test_requests.c $(XS_FUZZ_DIR)/fuzz_server.c $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),))
 $(eval $(call host_test,xs-test-state,$(XS_UNIT_DIR)/test_state.c $(XS_FUZZ_DIR)/fuzz_server.c $(XS_DAEMON),$(XS_CFLAGS) -I$(XS_FUZZ_DIR),))
+$(eval $(call host_test,xs-test-client,$(XS_UNIT_DIR)/test_client.c $(XS_BENCH_DIR)/peers.c $(XS_LIB),$(XS_PEER_FLAGS) -I$(XS)/lib -pthread,-pthread))
+$(BUILD)/tests/xs-test-client: $(BUILD)/bin/xenstored

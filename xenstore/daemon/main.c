@@ -322,6 +322,21 @@ static void on_signal(int sig)
     server.stop = true;
 }
 
+/* SIGTERM and SIGINT end the loop. They stay blocked except while the loop waits. */
+static void catch_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal};
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void raise_descriptors(void)
 {
     struct rlimit r;
@@ -395,7 +410,6 @@ int main(int argc, char **argv)
 {
     struct options o = {0};
     struct quotas defaults;
-    struct sigaction stop = {.sa_handler = on_signal};
     struct platform *p;
     char socket_buf[512];
     int rc, ready = -1;
@@ -407,9 +421,7 @@ int main(int argc, char **argv)
         return state_readable(o.state_dir) ? 0 : 1;
     }
     raise_descriptors();
-    signal(SIGPIPE, SIG_IGN);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGINT, &stop, NULL);
+    catch_signals();
     if (o.standalone) {
         o.state_dir = o.standalone;
         snprintf(socket_buf, sizeof(socket_buf), "%s/socket", o.standalone);
@@ -438,6 +450,8 @@ int main(int argc, char **argv)
         die("this is no control domain (--standalone DIR runs without one):", "/dev/xen", errno);
     }
     server_init(&server, p, &defaults);
+    sigdelset(&server.wait_mask, SIGTERM);
+    sigdelset(&server.wait_mask, SIGINT);
     server.argv = argv;
     server.dir = o.state_dir;
     server.live_update = o.live_update;

@@ -4,6 +4,7 @@
 #include "log.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,7 @@ void server_init(struct server *s, struct platform *p, const struct quotas *limi
     list_init(&s->dirty);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
     s->processors = sysconf(_SC_NPROCESSORS_ONLN);
+    sigprocmask(SIG_SETMASK, NULL, &s->wait_mask);
     quota_init(&s->limits);
     if (limits) {
         s->limits = *limits;
@@ -290,7 +292,8 @@ static int wait_events(struct server *s, struct epoll_event *ev, int timeout_ms)
         n = epoll_wait(s->epoll, ev, EVENTS_MAX, 0);
     }
     if (n == 0) {
-        n = epoll_wait(s->epoll, ev, EVENTS_MAX, timeout_ms);
+        /* Signals are let in only here: one that came a moment before still ends the wait. */
+        n = epoll_pwait(s->epoll, ev, EVENTS_MAX, timeout_ms, &s->wait_mask);
     }
     took = now_ns() - start;
     if (took < SPIN_NS) {

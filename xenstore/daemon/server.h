@@ -17,6 +17,8 @@
 #include "watch.h"
 #include "wire.h"
 
+#include <signal.h>
+
 struct server;
 struct conn;
 struct domain;
@@ -121,6 +123,7 @@ struct server {
     bool live_update;     /* this process was handed over: descriptors named in the state file are ours */
     unsigned spin_credit; /* short waits lately: see wait_events */
     long processors;
+    sigset_t wait_mask; /* blocked signals while waiting */
     bool stop;
     bool work;          /* some connection on the ready list may run at once */
     int next_wait;      /* ms until the next turn has something to do, -1 until something happens */

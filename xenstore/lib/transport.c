@@ -115,7 +115,9 @@ bool message_write(int fd, uint32_t type, uint32_t req_id, uint32_t tx_id, const
             errno = E2BIG;
             return false;
         }
-        memcpy(msg.body + msg.hdr.len, iov[i].iov_base, iov[i].iov_len);
+        if (iov[i].iov_len) {
+            memcpy(msg.body + msg.hdr.len, iov[i].iov_base, iov[i].iov_len);
+        }
         msg.hdr.len += (uint32_t)iov[i].iov_len;
     }
     len = sizeof(msg.hdr) + msg.hdr.len;

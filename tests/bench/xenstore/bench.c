@@ -2,9 +2,8 @@
  * The store beside Xen's two daemons: the same client, the same requests, one table.
  *
  * Rates depend on the machine and its other work; the CPU time that the daemon itself used for a request, and
- * with
- * instructions it executed (valgrind's callgrind, difference of two runs), do so much less. --quick does a tenth,
- * --no-counts leaves the instructions out, --only-counts the rates.
+ * the instructions it executed (valgrind's callgrind, difference of two runs), do so much less. --quick does
+ * a tenth of it, --no-counts leaves the instructions out, --only-counts the rates.
  */
 #include "peers.h"
 #include "rawclient.h"

@@ -103,7 +103,7 @@ static void two(struct request *r, const char *b, bool nul)
     r->len = raw_pair(r->data, path, b, nul);
 }
 
-/* Always with its nul: without one, Xen 4.17's daemon dies. */
+/* Always with its nul: on some requests without one Xen's daemon hung up. */
 static void one(struct request *r)
 {
     random_path(r->data);
