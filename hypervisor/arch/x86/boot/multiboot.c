@@ -280,8 +280,10 @@ const char *multiboot2_parse(const uint8_t *base, uint64_t limit, uint32_t info_
 
         if (!tag || tag->type == MB2_END)
             break;
-        if (tag->size < sizeof(*tag) || tag->size > *total - pos)
-            return "a tag of the boot loader's information is broken";
+        if (tag->size < sizeof(*tag) || tag->size > *total - pos) {
+            error = "a tag of the boot loader's information is broken";
+            break;
+        }
         error = mb2_tag(&m, info_pa + pos, tag->type, tag->size, bi);
         pos = ROUND_UP(pos + tag->size, 8);
     }
