@@ -42,6 +42,7 @@ static bool left_out(unsigned int number, uint64_t first)
     case __HYPERVISOR_iret:
     case __HYPERVISOR_mmuext_op: /* NEW_BASEPTR with our own words could be right */
     case __HYPERVISOR_update_va_mapping:
+    case __HYPERVISOR_update_va_mapping_otherdomain:
     case __HYPERVISOR_update_descriptor: /* writes to any data page of ours */
     case __HYPERVISOR_mmu_update:
     case __HYPERVISOR_multicall: /* any of these by another way */
