@@ -73,7 +73,7 @@ static int ask_shutdown(struct call *call, const char *what)
         count = 1;
     } else {
         for (unsigned int i = 0; i < list.count; i++)
-            if (list.domains[i].domid)
+            if (list.domains[i].domid && !(list.domains[i].flags & (BH_SHUTDOWN | BH_DYING)))
                 domids[count++] = list.domains[i].domid;
     }
     for (unsigned int i = 0; i < count && !rc; i++) {

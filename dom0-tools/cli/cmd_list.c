@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <yajl/yajl_tree.h>
+#include "../config/doc.h"
 #include "cli.h"
 
 static const char *reason_name(unsigned int reason)
@@ -278,13 +279,37 @@ int cmd_domname(struct call *call)
     return 0;
 }
 
+/* So that the domain keeps its new name when it is restarted. */
+static int rename_kept(struct call *call, unsigned int domid, const char *name)
+{
+    struct bh_domain info;
+    char *text, *changed = NULL;
+    struct doc *doc;
+    int rc = 0;
+
+    if (bh_domain_info(call->h, domid, &info))
+        return failed(call);
+    text = bh_saved_config(call->h, info.uuid);
+    doc = text ? doc_read_text("kept configuration", text, strlen(text)) : NULL;
+    if (doc && !doc->error_count && map_set_string(doc->root, "name", name, 0))
+        changed = write_json(doc);
+    if (changed && bh_save_config(call->h, info.uuid, domid, changed))
+        rc = failed(call);
+    free(changed);
+    doc_free(doc);
+    free(text);
+    return rc;
+}
+
 int cmd_rename(struct call *call)
 {
     unsigned int domid;
 
     if (!find_domain(call, call->args[0], &domid))
         return 1;
-    return bh_rename(call->h, domid, call->args[1]) ? failed(call) : 0;
+    if (bh_rename(call->h, domid, call->args[1]))
+        return failed(call);
+    return rename_kept(call, domid, call->args[1]);
 }
 
 /* ---- info ---- */

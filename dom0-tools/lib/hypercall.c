@@ -29,7 +29,7 @@ static bool hypervisor_is_bulkhead(struct bh *h)
 
 /* The hypervisor's own words for the last failure, added as the innermost message; *text stays empty without.
  */
-static void fetch_cause(struct bh *h, unsigned int op, char *text, size_t size)
+static void fetch_cause(struct bh *h, unsigned int op, long error, char *text, size_t size)
 {
     size_t mark = bh_hbuf_mark(h);
     uint64_t arg[5] = {BULKHEAD_get_cause};
@@ -47,8 +47,10 @@ static void fetch_cause(struct bh *h, unsigned int op, char *text, size_t size)
     arg[1] = (uintptr_t)cause;
     if (h->os->hypercall(h, __HYPERVISOR_bulkhead_op, arg) == 0) {
         cause->text[sizeof(cause->text) - 1] = 0;
-        snprintf(text, size, "%s", cause->text);
         h->cause_sequence = cause->sequence;
+        /* Another failure than ours would mislead: not every check leaves a record. */
+        if (cause->error == error)
+            snprintf(text, size, "%s", cause->text);
     }
     bh_hbuf_release(h, mark);
 }
@@ -66,7 +68,7 @@ long bh_hypercall(struct bh *h, const char *name, unsigned int op, uint64_t a0, 
     rc = h->os->hypercall(h, op, arg);
     if (rc >= 0 || h->error)
         return rc;
-    fetch_cause(h, op, cause, sizeof(cause));
+    fetch_cause(h, op, rc, cause, sizeof(cause));
     if (!cause[0])
         return bh_fail(h, -rc, "hypercall %s: %s (errno %ld)", name, strerror(-rc), -rc);
     bh_fail(h, -rc, "the hypervisor: %s", cause);

@@ -370,7 +370,9 @@ static int check_addresses(struct bh *h, const struct notes *n, struct pv_kernel
     if (out->has_init_p2m && (out->init_p2m & ((1UL << 39) - 1)))
         return bh_fail(h, EINVAL, "the kernel wants its page list at %#lx: not a multiple of 512 GiB",
                        out->init_p2m);
-    if (out->has_init_p2m && !(out->init_p2m < 0x0000800000000000UL || out->init_p2m >= 0xffff880000000000UL))
+    /* Neither the hole in the middle nor what the hypervisor keeps above it. */
+    if (out->has_init_p2m &&
+        out->init_p2m - 0x0000800000000000UL < 0xffff880000000000UL - 0x0000800000000000UL)
         return bh_fail(h, EINVAL, "the kernel wants its page list at %#lx, which is not the guest's to use",
                        out->init_p2m);
     if (out->has_init_p2m && out->init_p2m >> 39 == out->virt_base >> 39)
