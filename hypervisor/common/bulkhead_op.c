@@ -5,15 +5,23 @@
 #include <bh/string.h>
 #include <public/bulkhead.h>
 
+/* A record of an unknown number belongs to every number that is unknown. */
+static bool matches(const struct cause *c, uint32_t number)
+{
+    if (number == BULKHEAD_CAUSE_ANY || number == c->hypercall)
+        return true;
+    return c->hypercall == BULKHEAD_CAUSE_ANY &&
+           (number >= HYPERCALL_MAX || hypercall_table[number] == hypercall_unknown);
+}
+
 /* The newest record of d's vcpus that the caller has not seen and that its filter lets through. */
 static struct vcpu *newest_cause(struct domain *d, const struct bulkhead_cause *ask)
 {
     struct vcpu *v, *newest = NULL;
 
     for_each_vcpu (d, v) {
-        if (v->cause.sequence <= ask->after)
-            continue;
-        if (ask->hypercall != BULKHEAD_CAUSE_ANY && ask->hypercall != v->cause.hypercall)
+        cause_settle(&v->cause);
+        if (v->cause.sequence <= ask->after || !matches(&v->cause, ask->hypercall))
             continue;
         if (!newest || v->cause.sequence > newest->cause.sequence)
             newest = v;

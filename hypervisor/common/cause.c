@@ -5,7 +5,9 @@
 #include <bh/cause.h>
 #include <bh/arch.h>
 #include <bh/domain.h>
+#include <bh/errno.h>
 #include <bh/printk.h>
+#include <public/bulkhead.h>
 
 static _Atomic uint64_t last_sequence;
 
@@ -20,10 +22,24 @@ int fail(struct vcpu *v, int error, const char *check, uint64_t a, uint64_t b)
     c->value[0] = a;
     c->value[1] = b;
     c->error = error;
+    c->unknown_number = false;
     c->time_ns = arch_now();
     arch_hypercall_args(v, &c->hypercall, &c->subop);
     c->sequence = atomic_fetch_add_explicit(&last_sequence, 1, memory_order_relaxed) + 1;
     return error;
+}
+
+void cause_settle(struct cause *c)
+{
+    if (!c->unknown_number)
+        return;
+    c->unknown_number = false;
+    c->check = "hypercall: this number is not implemented";
+    c->error = -ENOSYS;
+    c->hypercall = BULKHEAD_CAUSE_ANY;
+    c->subop = 0;
+    c->time_ns = arch_now();
+    c->sequence = atomic_fetch_add_explicit(&last_sequence, 1, memory_order_relaxed) + 1;
 }
 
 /* Small numbers are counts and ids, large ones addresses and frames. */

@@ -53,7 +53,8 @@ const hypercall_fn hypercall_table[HYPERCALL_MAX] = {
 long hypercall_unknown(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
                        unsigned long a5)
 {
-    return fail(v, -ENOSYS, "hypercall: this number is not implemented", 0, 0);
+    v->cause.unknown_number = true;
+    return -ENOSYS;
 }
 
 long hypercall_restart(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,

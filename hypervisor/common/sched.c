@@ -124,7 +124,7 @@ struct vcpu *sched_idle_vcpu(unsigned int cpu)
  */
 static void place(struct sched_cpu *c, struct vcpu *v)
 {
-    uint32_t cpu = (uint32_t)(c - sched_cpu);
+    uint32_t cpu = c->cpu;
 
     if (!v->sched.running) {
         cpu = credit_choose_cpu(v);
@@ -216,7 +216,7 @@ void sched_vcpu_stop(struct vcpu *v)
     }
     spin_unlock(&c->lock);
     if (current)
-        work_raise_cpu((uint32_t)(c - sched_cpu), WORK_SCHEDULE);
+        work_raise_cpu(c->cpu, WORK_SCHEDULE);
 }
 
 void sched_vcpu_stop_sync(struct vcpu *v)
@@ -272,7 +272,7 @@ static void put_back(struct sched_cpu *c, struct vcpu *prev, uint64_t now)
 {
     if (!vcpu_runnable(prev))
         return;
-    if (unlikely(!(sched_allowed(prev) & CPUMASK(c - sched_cpu))))
+    if (unlikely(!(sched_allowed(prev) & CPUMASK(c->cpu))))
         prev->sched.migrating = true;
     else if (unlikely(credit_over_cap(prev)))
         prev->sched.parked = true;
@@ -282,7 +282,7 @@ static void put_back(struct sched_cpu *c, struct vcpu *prev, uint64_t now)
 
 static void note_idle(struct sched_cpu *c, const struct vcpu *prev, const struct vcpu *next)
 {
-    cpumask_t me = CPUMASK(c - sched_cpu);
+    cpumask_t me = CPUMASK(c->cpu);
 
     if (next == c->idle)
         atomic_fetch_or_explicit(&sched_idle, me, memory_order_relaxed);
@@ -390,7 +390,7 @@ void sched_switched_in(struct vcpu *next)
 /* What v may use changed: moves it if it is where it may not be. Drops c's lock. */
 static void resettle_locked(struct sched_cpu *c, struct vcpu *v)
 {
-    bool leave = !(sched_allowed(v) & CPUMASK(c - sched_cpu));
+    bool leave = !(sched_allowed(v) & CPUMASK(c->cpu));
 
     if (v->sched.queued && !v->sched.running && (leave || credit_could_run_elsewhere(v))) {
         credit_dequeue(c, v);
@@ -399,7 +399,7 @@ static void resettle_locked(struct sched_cpu *c, struct vcpu *v)
     }
     spin_unlock(&c->lock);
     if (leave)
-        work_raise_cpu((uint32_t)(c - sched_cpu), WORK_SCHEDULE);
+        work_raise_cpu(c->cpu, WORK_SCHEDULE);
 }
 
 void sched_resettle(struct vcpu *v)
@@ -491,6 +491,7 @@ void sched_cpu_init(unsigned int cpu, struct vcpu *idle)
 {
     struct sched_cpu *c = &sched_cpu[cpu];
 
+    c->cpu = cpu;
     credit_cpu_init(c);
     c->idle = c->current = idle;
     idle->sched.cpu = cpu;

@@ -50,7 +50,7 @@ void credit_cpu_init(struct sched_cpu *c)
 {
     for (int i = 0; i < PRIO_QUEUES; i++)
         list_init(&c->queue[i]);
-    timer_init(&c->slice, slice_expired, c, (unsigned int)(c - sched_cpu));
+    timer_init(&c->slice, slice_expired, c, c->cpu);
 }
 
 static int queue_of(const struct vcpu *v)
@@ -76,7 +76,7 @@ void credit_enqueue(struct sched_cpu *c, struct vcpu *v, bool at_head)
     v->sched.queued = true;
     v->sched.ran = true;
     if (!c->nr_queued++)
-        atomic_fetch_or_explicit(&sched_waiting, CPUMASK(c - sched_cpu), memory_order_relaxed);
+        atomic_fetch_or_explicit(&sched_waiting, CPUMASK(c->cpu), memory_order_relaxed);
 }
 
 void credit_dequeue(struct sched_cpu *c, struct vcpu *v)
@@ -84,7 +84,7 @@ void credit_dequeue(struct sched_cpu *c, struct vcpu *v)
     list_del(&v->sched.link);
     v->sched.queued = false;
     if (!--c->nr_queued)
-        atomic_fetch_and_explicit(&sched_waiting, ~CPUMASK(c - sched_cpu), memory_order_relaxed);
+        atomic_fetch_and_explicit(&sched_waiting, ~CPUMASK(c->cpu), memory_order_relaxed);
 }
 
 void credit_boost(struct vcpu *v)
@@ -138,7 +138,7 @@ static struct vcpu *queue_head(struct sched_cpu *c, int priority)
  * held. */
 static struct vcpu *steal_from(struct sched_cpu *from, struct sched_cpu *me, int worst)
 {
-    cpumask_t here = CPUMASK(me - sched_cpu);
+    cpumask_t here = CPUMASK(me->cpu);
     struct vcpu *v;
 
     for (int p = 0; p <= worst; p++) {
@@ -146,7 +146,7 @@ static struct vcpu *steal_from(struct sched_cpu *from, struct sched_cpu *me, int
             if (v->sched.running || !(sched_allowed(v) & here))
                 continue;
             credit_dequeue(from, v);
-            v->sched.cpu = (uint32_t)(me - sched_cpu);
+            v->sched.cpu = me->cpu;
             return v;
         }
     }
@@ -155,7 +155,7 @@ static struct vcpu *steal_from(struct sched_cpu *from, struct sched_cpu *me, int
 
 static struct vcpu *steal(struct sched_cpu *me, int worst)
 {
-    cpumask_t others = atomic_load_explicit(&sched_waiting, memory_order_relaxed) & ~CPUMASK(me - sched_cpu);
+    cpumask_t others = atomic_load_explicit(&sched_waiting, memory_order_relaxed) & ~CPUMASK(me->cpu);
     struct vcpu *v = NULL;
 
     for (; others && !v; others &= others - 1) {
@@ -352,7 +352,7 @@ static void give_credit(struct vcpu *v, int64_t amount)
     preempts = queued && v->sched.priority < c->current->sched.priority;
     spin_unlock(&c->lock);
     if (preempts)
-        work_raise_cpu((uint32_t)(c - sched_cpu), WORK_SCHEDULE);
+        work_raise_cpu(c->cpu, WORK_SCHEDULE);
     if (unpark)
         sched_vcpu_start(v);
 }

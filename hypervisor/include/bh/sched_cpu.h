@@ -11,6 +11,7 @@
 
 struct sched_cpu {
     struct spinlock lock;
+    uint32_t cpu;
     struct vcpu *current, *idle; /* current changes in schedule() on this CPU only */
     struct list queue[PRIO_QUEUES];
     uint32_t nr_queued;

@@ -375,6 +375,18 @@ static void test_causes(void **state)
     c.after = 0;
     c.hypercall = __HYPERVISOR_mmu_update;
     assert_int_equal(call(guest, __HYPERVISOR_bulkhead_op, BULKHEAD_get_cause, PTR(&c), 0), -ENODATA);
+    /* An unknown number leaves its record when somebody asks. */
+    call(guest, 63, 0, 0, 0);
+    c.after = first;
+    c.hypercall = 63;
+    assert_int_equal(call(guest, __HYPERVISOR_bulkhead_op, BULKHEAD_get_cause, PTR(&c), 0), 0);
+    assert_int_equal(c.error, -ENOSYS);
+    assert_true(c.sequence > first);
+    call(guest, 63, 0, 0, 0);
+    assert_int_equal(call(guest, __HYPERVISOR_vcpu_op, VCPUOP_is_up, 9, 0), -ENOENT);
+    c.hypercall = BULKHEAD_CAUSE_ANY;
+    assert_int_equal(call(guest, __HYPERVISOR_bulkhead_op, BULKHEAD_get_cause, PTR(&c), 0), 0);
+    assert_int_equal(c.error, -ENOENT);
     c.domid = 0;
     assert_int_equal(call(guest, __HYPERVISOR_bulkhead_op, BULKHEAD_get_cause, PTR(&c), 0), -EPERM);
     c.domid = dom->id;
