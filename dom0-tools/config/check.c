@@ -37,7 +37,7 @@ static unsigned int distance(const char *a, const char *b)
 static void say_unknown(struct doc *doc, const char *name, const struct value *v)
 {
     const char *best = NULL;
-    unsigned int least = 3;
+    unsigned int least = strlen(name) / 3 < 2 ? strlen(name) / 3 + 1 : 3;
 
     for (unsigned int i = 0; i < config_key_count; i++) {
         unsigned int d = distance(name, config_keys[i].name);

@@ -230,6 +230,7 @@ void doc_say(struct doc *doc, enum severity severity, unsigned int line, const c
 {
     struct diag *diags = reallocarray(doc->diags, doc->diag_count + 1, sizeof(*diags));
     char *message = NULL, *text = NULL;
+    unsigned int at;
     va_list args;
 
     doc->error_count += severity == DIAG_ERROR;
@@ -246,8 +247,11 @@ void doc_say(struct doc *doc, enum severity severity, unsigned int line, const c
     free(message);
     if (!text)
         return;
-    diags[doc->diag_count].severity = severity;
-    diags[doc->diag_count++].text = text;
+    /* In the order of the file; what has no line comes last. */
+    at = doc->diag_count++;
+    for (; at > 0 && diags[at - 1].line - 1 > line - 1; at--)
+        diags[at] = diags[at - 1];
+    diags[at] = (struct diag){.severity = severity, .line = line, .text = text};
 }
 
 enum doc_format guess_format(const char *text, size_t size)

@@ -30,6 +30,7 @@ struct value {
 enum severity { DIAG_WARNING, DIAG_ERROR };
 struct diag {
     enum severity severity;
+    unsigned int line;
     char *text; /* file:line: key: what is wrong, what is allowed */
 };
 
