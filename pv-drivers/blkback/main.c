@@ -200,6 +200,7 @@ static void resize(struct blkback *b)
         device_set_state(d, XenbusStateConnected);
 }
 
+/* A node in our directory may have changed. Returns 0, or the exit status to end with. */
 static int changed(struct device *d)
 {
     struct blkback *b = blkback_of(d);
@@ -218,7 +219,7 @@ static int changed(struct device *d)
 }
 
 static const struct device_ops operations = {
-    .publish = publish, .attach = attach, .properties = properties, .detach = detach, .changed = changed};
+    .publish = publish, .attach = attach, .properties = properties, .detach = detach};
 
 /* "FORMAT:PATH" or "PATH"; an explicit format node wins. Returns the path within params. */
 static const char *image_path(struct blkback *b)
@@ -316,10 +317,10 @@ static int set_up(struct blkback *b)
 }
 
 /* Takes the events that fired, lets the rings run, and only then lets the events fire again. */
-static bool serve(struct vbd *v)
+static bool serve(struct vbd *v, bool event)
 {
     uint32_t ports[64];
-    int fired = xenio_pending(v->io, ports, 64);
+    int fired = event ? xenio_pending(v->io, ports, 64) : 0;
     if (fired > 0)
         v->stats->value[VBD_EVENTS] += (unsigned)fired;
     bool again = vbd_run(v);
@@ -371,7 +372,7 @@ static int loop(struct blkback *b)
         if (poll(p, 3, timeout_ms(v, again)) < 0 && errno != EINTR)
             return EXIT_AGAIN;
         if (v->device.attached)
-            again = serve(v);
+            again = serve(v, p[1].revents != 0);
         if (p[0].revents) {
             status = follow_store(b, true);
             again = true;

@@ -36,8 +36,6 @@ struct device_ops {
     int (*properties)(struct device *d);
     /* Forgets the rings; also after an attach that failed half way. */
     void (*detach)(struct device *d);
-    /* A node in the back end's directory may have changed. Returns 0, or an exit status to end with. */
-    int (*changed)(struct device *d);
 };
 
 struct device {

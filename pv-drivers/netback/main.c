@@ -190,16 +190,16 @@ static void set_rate(struct netback *n)
     bucket_set(&n->vif.rate, bytes && interval ? bytes * 1000000 / interval : 0, bytes, clock_now());
 }
 
-static int changed(struct device *d)
+/* A node in our directory, or in the front end's, may have changed. */
+static void changed(struct device *d)
 {
     struct netback *n = netback_of(d);
     set_rate(n);
     n->vif.filter_multicast = theirs(d, "request-multicast-control", 0);
-    return 0;
 }
 
 static const struct device_ops operations = {
-    .publish = publish, .attach = attach, .properties = properties, .detach = detach, .changed = changed};
+    .publish = publish, .attach = attach, .properties = properties, .detach = detach};
 
 static char *node(struct netback *n, const char *name, const char *fallback)
 {
@@ -357,10 +357,10 @@ static int set_up(struct netback *n)
     return rc;
 }
 
-static bool serve(struct vif *v)
+static bool serve(struct vif *v, bool event)
 {
     uint32_t ports[64];
-    int fired = xenio_pending(v->io, ports, 64);
+    int fired = event ? xenio_pending(v->io, ports, 64) : 0;
     if (fired > 0)
         v->stats->value[VIF_EVENTS] += (unsigned)fired;
     bool again = vif_run(v);
@@ -414,7 +414,7 @@ static int loop(struct netback *n)
             return EXIT_AGAIN;
         again = false;
         if (v->device.attached)
-            again = serve(v);
+            again = serve(v, p[1].revents != 0);
         if (p[0].revents) {
             status = follow_store(n, true);
             again = true;
