@@ -12,6 +12,7 @@
 
 #include <asm/boot_info.h>
 #include <asm/context.h>
+#include <asm/irq.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
 #include <asm/pv.h>
@@ -124,7 +125,16 @@ void vcpu_sync(struct vcpu *v)
 {
 }
 
+void physdev_domain_release(struct domain *d);
+void physdev_domain_release(struct domain *d)
+{
+}
+
 void domain_sync(struct domain *d)
+{
+}
+
+void physdev_domain_release(struct domain *d)
 {
 }
 

@@ -129,7 +129,7 @@ static void decoder_agrees_with_the_processor(void **state)
             uint64_t mask = f->size == 8 ? ~0UL : (1UL << f->size * 8) - 1, old = s.memory;
             uint64_t new = (old & ~mask) | write_result(&insn, &regs, old);
 
-            write_finish(&insn, &regs, old);
+            write_finish(&insn, &regs, old, write_result(&insn, &regs, old));
             run_natively(code, f, &s);
             if (new != s.memory || regs.rax != s.rax || regs.rsi != s.rsi || regs.rcx != s.rcx)
                 fail_msg("%s on %lx: %lx, processor %lx; rax %lx %lx, rsi %lx %lx", f->name, old, new,

@@ -53,7 +53,7 @@ static bool emulate_entry_write(struct vcpu *v, struct cpu_regs *regs, struct pa
     uint64_t *entry = (uint64_t *)map_frame(page_to_mfn(table)) + (cr2 & ~PAGE_MASK) / sizeof(*entry);
     unsigned int shift = (cr2 & 7) * 8;
     struct write_insn insn;
-    uint64_t old, new, mask;
+    uint64_t old, new, mask, result;
     int rc;
 
     if (unlikely(!fetch_insn(v, regs->rip, &insn)) || unlikely((cr2 & 7) + insn.size > sizeof(*entry)))
@@ -61,12 +61,13 @@ static bool emulate_entry_write(struct vcpu *v, struct cpu_regs *regs, struct pa
     mask = ~0UL >> (64 - 8 * insn.size) << shift;
     do {
         old = __atomic_load_n(entry, __ATOMIC_RELAXED);
-        new = (old & ~mask) | write_result(&insn, regs, old >> shift) << shift;
+        result = write_result(&insn, regs, old >> shift);
+        new = (old & ~mask) | result << shift;
         rc = l1_replace(v, v->domain, v->domain, entry, old, new);
     } while (unlikely(rc == L1_CHANGED));
     if (unlikely(rc))
         return false;
-    write_finish(&insn, regs, old >> shift);
+    write_finish(&insn, regs, old >> shift, result);
     after_insn(v, regs);
     return true;
 }

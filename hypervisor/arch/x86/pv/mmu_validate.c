@@ -22,6 +22,7 @@
  */
 #include <asm/layout.h>
 #include <asm/mm.h>
+#include <asm/mm_preempt.h>
 #include <asm/pv.h>
 #include <bh/arch.h>
 #include <bh/assert.h>
@@ -283,34 +284,62 @@ int table_update(struct vcpu *v, struct domain *d, unsigned int level, struct pa
     }
 }
 
-/* Most entries of most tables are empty: eight at a glance. `i` is a multiple of eight. */
-static inline bool none_present(const uint64_t *table, unsigned int i)
+/* Whether n entries (a constant, so that the loop is written out) from `e` on are all empty. */
+static inline __attribute__((always_inline)) bool none_present(const uint64_t *e, unsigned int n)
 {
-    const uint64_t *e = table + i;
+    uint64_t any = 0;
 
-    return !((e[0] | e[1] | e[2] | e[3] | e[4] | e[5] | e[6] | e[7]) & PTE_PRESENT);
+#pragma GCC unroll 32
+    for (unsigned int k = 0; k < n; k++)
+        any |= e[k];
+    return !(any & PTE_PRESENT);
+}
+
+/*
+ * How many entries from i on, a multiple of GLANCE_SMALL, are empty and can be skipped at once: most of most
+ * tables. A process's end spends half its instructions here, hence two sizes.
+ */
+#define GLANCE_LARGE 32
+#define GLANCE_SMALL 8
+static inline unsigned int skip_empty(const uint64_t *table, unsigned int i)
+{
+    if (i % GLANCE_LARGE == 0 && none_present(table + i, GLANCE_LARGE))
+        return GLANCE_LARGE;
+    return none_present(table + i, GLANCE_SMALL) ? GLANCE_SMALL : 0;
+}
+
+static int l1_validate_some(struct vcpu *v, struct page_info *pg, struct domain *d, uint64_t *table,
+                            unsigned int i)
+{
+    for (unsigned int end = i + GLANCE_SMALL; i < end; i++) {
+        uint64_t entry = table[i];
+
+        if (!(entry & PTE_PRESENT))
+            continue;
+        entry = l1_adjust(entry);
+        int rc = l1_get(v, d, d, entry);
+        if (unlikely(rc < 0)) {
+            pg->table.validated = (uint16_t)i;
+            return rc;
+        }
+        table[i] = unlikely(rc) ? entry & ~PTE_WRITE : entry;
+    }
+    return 0;
 }
 
 static int l1_validate(struct vcpu *v, struct page_info *pg, struct domain *d)
 {
     uint64_t *table = map_frame(page_to_mfn(pg));
+    unsigned int skip;
 
-    for (unsigned int group = 0; group < PT_ENTRIES; group += 8) {
-        if (none_present(table, group))
+    for (unsigned int i = 0; i < PT_ENTRIES; i += skip) {
+        skip = skip_empty(table, i);
+        if (skip)
             continue;
-        for (unsigned int i = group; i < group + 8; i++) {
-            uint64_t entry = table[i];
-
-            if (!(entry & PTE_PRESENT))
-                continue;
-            entry = l1_adjust(entry);
-            int rc = l1_get(v, d, d, entry);
-            if (unlikely(rc < 0)) {
-                pg->table.validated = (uint16_t)i;
-                return rc;
-            }
-            table[i] = unlikely(rc) ? entry & ~PTE_WRITE : entry;
-        }
+        int rc = l1_validate_some(v, pg, d, table, i);
+        if (unlikely(rc))
+            return rc;
+        skip = GLANCE_SMALL;
     }
     return 0;
 }
@@ -318,13 +347,15 @@ static int l1_validate(struct vcpu *v, struct page_info *pg, struct domain *d)
 static void l1_invalidate(struct page_info *pg)
 {
     const uint64_t *table = map_frame(page_to_mfn(pg));
-    unsigned int end = MIN(pg->table.validated, PT_ENTRIES);
+    unsigned int end = MIN(pg->table.validated, PT_ENTRIES), skip;
 
-    for (unsigned int group = 0; group < end; group += 8) {
-        if (none_present(table, group))
+    for (unsigned int i = 0; i < end; i += skip) {
+        skip = skip_empty(table, i);
+        if (skip)
             continue;
-        for (unsigned int i = group; i < MIN(group + 8, end); i++)
-            l1_put_inline(table[i]);
+        skip = GLANCE_SMALL;
+        for (unsigned int k = i; k < MIN(i + GLANCE_SMALL, end); k++)
+            l1_put_inline(table[k]);
     }
 }
 
@@ -341,6 +372,7 @@ static void fill_hv_slots(uint64_t *table, struct domain *d)
 static int table_validate(struct vcpu *v, struct page_info *pg, struct domain *d, unsigned int level)
 {
     uint64_t *table = map_frame(page_to_mfn(pg));
+    unsigned int visited = 0, skip;
 
     pg->table.flags = 0;
     for (unsigned int i = pg->table.validated; i < PT_ENTRIES; i++) {
@@ -348,8 +380,8 @@ static int table_validate(struct vcpu *v, struct page_info *pg, struct domain *d
             i = HV_LAST_SLOT;
             continue;
         }
-        if (i % 8 == 0 && none_present(table, i)) {
-            i += 7;
+        if (i % GLANCE_SMALL == 0 && (skip = skip_empty(table, i)) != 0) {
+            i += skip - 1;
             continue;
         }
         uint64_t entry = table[i];
@@ -363,7 +395,7 @@ static int table_validate(struct vcpu *v, struct page_info *pg, struct domain *d
             return rc;
         }
         table[i] = entry | PTE_USER;
-        if (hypercall_preempt_check() && i + 1 < PT_ENTRIES) {
+        if (i + 1 < PT_ENTRIES && mm_preempt_check(&visited)) {
             pg->table.validated = (uint16_t)(i + 1);
             return -EAGAIN;
         }
@@ -384,7 +416,7 @@ static int child_is_partial(struct page_info *pg, unsigned int i)
 static int table_invalidate(struct page_info *pg, unsigned int level)
 {
     const uint64_t *table = map_frame(page_to_mfn(pg));
-    unsigned int i = MIN(pg->table.validated, PT_ENTRIES);
+    unsigned int i = MIN(pg->table.validated, PT_ENTRIES), visited = 0;
 
     if (pg->table.flags & PT_CHILD_PARTIAL) {
         if (page_demote(mfn_to_page(pte_mfn(table[i]))))
@@ -397,15 +429,21 @@ static int table_invalidate(struct page_info *pg, unsigned int level)
             i = HV_FIRST_SLOT;
             continue;
         }
-        if (i % 8 == 7 && none_present(table, i - 7)) {
-            i -= 7;
+        if (i % GLANCE_LARGE == GLANCE_LARGE - 1 &&
+            none_present(table + i - (GLANCE_LARGE - 1), GLANCE_LARGE)) {
+            i -= GLANCE_LARGE - 1;
+            continue;
+        }
+        if (i % GLANCE_SMALL == GLANCE_SMALL - 1 &&
+            none_present(table + i - (GLANCE_SMALL - 1), GLANCE_SMALL)) {
+            i -= GLANCE_SMALL - 1;
             continue;
         }
         if (!(table[i] & PTE_PRESENT))
             continue;
         if (page_put_type(mfn_to_page(pte_mfn(table[i]))))
             return child_is_partial(pg, i);
-        if (i > 0 && hypercall_preempt_check()) {
+        if (i > 0 && mm_preempt_check(&visited)) {
             pg->table.validated = (uint16_t)i;
             return -EAGAIN;
         }

@@ -264,7 +264,8 @@ DECLARE_HYPERCALL(do_mmuext_op)
         return fail(v, -EFAULT, "mmuext_op: cannot read the done count at {0}", a3, 0);
     if (unlikely(v->arch.pv.demoting) && mm_finish_demotion(v))
         return hypercall_restart(v, a1, a2, a3, a4, a5);
-    rc = mm_get_owner(v, (uint32_t)a4, &owner);
+    owner = v->domain;
+    rc = likely(a4 == DOMID_SELF) ? 0 : mm_get_owner(v, (uint32_t)a4, &owner);
     if (unlikely(rc))
         return rc;
 
@@ -281,7 +282,8 @@ DECLARE_HYPERCALL(do_mmuext_op)
         if (unlikely(rc))
             break;
     }
-    mm_put_owner(v, owner);
+    if (unlikely(owner != v->domain))
+        mm_put_owner(v, owner);
     /* The guest may use the table as anything as soon as it hears of the unpin: it hears when all is done. */
     if (!rc && unlikely(v->arch.pv.demoting))
         rc = -EAGAIN;

@@ -195,6 +195,9 @@ static inline uint64_t bit_of(const struct write_insn *insn, const struct cpu_re
 
 uint64_t write_result(const struct write_insn *insn, const struct cpu_regs *regs, uint64_t old)
 {
+    if (likely(insn->kind <= WRITE_XCHG && insn->size == 8 && !insn->has_immediate))
+        return *register_of(regs, insn->reg);
+
     uint64_t src = source_value(insn, regs), mask = size_mask(insn->size);
 
     old &= mask;
@@ -250,24 +253,18 @@ static void set_flags(struct cpu_regs *regs, uint64_t flags)
     regs->rflags = (regs->rflags & ~FLAGS_ARITHMETIC) | flags;
 }
 
-void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old)
+static void finish_arithmetic(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old,
+                              uint64_t result)
 {
-    uint64_t mask = size_mask(insn->size), result = write_result(insn, regs, old),
-             accumulator = regs->rax & mask;
-    uint64_t src = source_value(insn, regs);
+    uint64_t mask = size_mask(insn->size), accumulator = regs->rax & mask;
 
     old &= mask;
     switch (insn->kind) {
-    case WRITE_MOV:
-        break;
-    case WRITE_XCHG:
-        set_register(regs, insn->reg, insn->high_byte, insn->size, old);
-        break;
     case WRITE_ADD:
-        set_flags(regs, flags_of_sum(old, src, result, insn->size, false));
+        set_flags(regs, flags_of_sum(old, source_value(insn, regs), result, insn->size, false));
         break;
     case WRITE_SUB:
-        set_flags(regs, flags_of_sum(old, src, result, insn->size, true));
+        set_flags(regs, flags_of_sum(old, source_value(insn, regs), result, insn->size, true));
         break;
     case WRITE_OR:
     case WRITE_AND:
@@ -284,7 +281,17 @@ void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t
     case WRITE_BTC:
         regs->rflags = (regs->rflags & ~FLAG_CF) | (old & bit_of(insn, regs) ? FLAG_CF : 0);
         break;
+    default:
+        break;
     }
+}
+
+void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old, uint64_t result)
+{
+    if (insn->kind == WRITE_XCHG)
+        set_register(regs, insn->reg, insn->high_byte, insn->size, old);
+    else if (insn->kind != WRITE_MOV)
+        finish_arithmetic(insn, regs, old, result);
     regs->rip += insn->length;
     regs->rflags &= ~FLAG_RF;
 }

@@ -39,8 +39,8 @@ struct write_insn {
 bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn);
 /* The operand's new value, given the old; what it does to registers and flags waits for write_finish. */
 uint64_t write_result(const struct write_insn *insn, const struct cpu_regs *regs, uint64_t old);
-/* Puts the instruction's effect on registers and flags in place, and moves rip behind it. `old` as for
- * write_result. */
-void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old);
+/* Puts the instruction's effect on registers and flags in place, and moves rip behind it; `result` is
+ * write_result's. */
+void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old, uint64_t result);
 
 #endif
