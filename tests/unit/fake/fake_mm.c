@@ -126,10 +126,6 @@ void vcpu_sync(struct vcpu *v)
 }
 
 void physdev_domain_release(struct domain *d);
-void physdev_domain_release(struct domain *d)
-{
-}
-
 void domain_sync(struct domain *d)
 {
 }
