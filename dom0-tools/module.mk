@@ -2,7 +2,10 @@
 
 BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c pv.c create.c \
               device.c domain.c machine.c dump.c)
-BH_CONFIG_SRC := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c xml.c)
+BH_CONFIG_CORE := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c)
+# For tests: with XML inside. The programs load it when they need it.
+BH_CONFIG_SRC := $(BH_CONFIG_CORE) dom0-tools/config/xml.c
+BH_CONFIG_LOAD := $(BH_CONFIG_CORE) dom0-tools/config/xml_plugin.c
 BH_CLI_SRC := $(addprefix dom0-tools/cli/,main.c commands.c cmd_create.c cmd_list.c cmd_control.c cmd_cpupool.c \
               cmd_device.c cmd_console.c cmd_watch.c cmd_top.c manual.c)
 BH_LIB_LIBS := -lz -llzma -lzstd -llz4 -lbz2
@@ -10,7 +13,8 @@ BH_CONFIG_LIBS := -lxml2 -lyajl
 XML2_CFLAGS := -I/usr/include/libxml2
 LIBBULKHEAD_SO := $(BUILD)/lib/libbulkhead.so.1
 LIBBULKHEAD_A := $(BUILD)/lib/libbulkhead.a
-LIBRARIES += $(LIBBULKHEAD_SO) $(LIBBULKHEAD_A) $(BUILD)/lib/bulkhead.pc
+LIBBULKHEAD_XML := $(BUILD)/lib/libbulkhead-xml.so.1
+LIBRARIES += $(LIBBULKHEAD_XML) $(LIBBULKHEAD_SO) $(LIBBULKHEAD_A) $(BUILD)/lib/bulkhead.pc
 
 BH_LIB_OBJ := $(call objects,libbulkhead,$(BH_LIB_SRC))
 $(BUILD)/obj/libbulkhead/%.o: %.c
@@ -28,14 +32,23 @@ $(LIBBULKHEAD_SO): $(BH_LIB_OBJ) dom0-tools/lib/libbulkhead.map
 	    $(BH_LIB_OBJ) $(BH_LIB_LIBS)
 	ln -sf libbulkhead.so.1 $(BUILD)/lib/libbulkhead.so
 
+# Takes what it needs of the configuration code from the program that loads it.
+$(BUILD)/obj/libbulkhead-xml/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(USER_CFLAGS) $(XML2_CFLAGS) -MMD -MP -c -o $@ $<
+$(LIBBULKHEAD_XML): $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.o
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,libbulkhead-xml.so.1 -Wl,-Bsymbolic -o $@ $< -lxml2
+-include $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.d
+
 $(BUILD)/lib/bulkhead.pc: dom0-tools/lib/bulkhead.pc.in Config.mk
 	@mkdir -p $(@D)
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
 
-$(eval $(call program,bh,$(BH_CLI_SRC) $(BH_CONFIG_SRC),$(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) \
-    $(BH_CONFIG_LIBS) -lncursesw))
-$(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0-tools/lib/daemon.c $(BH_CONFIG_SRC), \
-    $(XML2_CFLAGS),$(LIBBULKHEAD_A) $(BH_LIB_LIBS) $(BH_CONFIG_LIBS)))
+$(eval $(call program,bh,$(BH_CLI_SRC) $(BH_CONFIG_LOAD),,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -rdynamic -lyajl \
+    -lncursesw))
+$(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0-tools/lib/daemon.c $(BH_CONFIG_LOAD), \
+    ,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -rdynamic -lyajl))
 $(eval $(call program,bh-consoled,$(addprefix dom0-tools/consoled/,consoled.c ring.c log.c) dom0-tools/lib/daemon.c \
     dom0-tools/lib/xenio.c,,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -lutil))
 

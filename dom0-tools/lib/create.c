@@ -309,17 +309,39 @@ static int step_memory(struct build *b)
 
 /* ---- the guest's first contents ---- */
 
+/* From the file straight into the guest where there is a file: reading costs far less than page faults on a
+ * mapping. */
+static int copy_segment(struct build *b, const struct pv_segment *s, uint8_t *to)
+{
+    uint64_t done = 0;
+
+    if (!b->image.mapping) {
+        memcpy(to, b->image.data + s->file_offset, s->file_size);
+        return 0;
+    }
+    while (done < s->file_size) {
+        ssize_t got = pread(b->image.fd, to + done, s->file_size - done, s->file_offset + done);
+
+        if (got <= 0)
+            return bh_fail(b->h, got < 0 ? errno : EIO, "reading the kernel %s: %s", b->config->kernel,
+                           got < 0 ? strerror(errno) : "it became shorter");
+        done += got;
+    }
+    return 0;
+}
+
 static int load_segment(struct build *b, const struct pv_segment *s)
 {
     uint64_t pages = (s->offset_in_page + s->memory_size + PAGE_BYTES - 1) >> PAGE_SHIFT;
     uint8_t *memory = bh_map(b->h, b->domid, "the kernel's segment", b->mfns + s->pfn, pages, true);
+    int rc;
 
     if (!memory)
         return -b->h->error;
-    memcpy(memory + s->offset_in_page, b->image.data + s->file_offset, s->file_size);
+    rc = copy_segment(b, s, memory + s->offset_in_page);
     memset(memory + s->offset_in_page + s->file_size, 0, s->memory_size - s->file_size);
     bh_unmap(b->h, memory, pages);
-    return 0;
+    return rc;
 }
 
 static int load_initrd(struct build *b)

@@ -158,6 +158,7 @@ struct image {
     size_t size;
     void *mapping; /* when data is a mapped file */
     size_t mapping_size;
+    int fd; /* of that file; meaningful with mapping only */
 };
 /* Reads a kernel file, taking the ELF file out of a bzImage. cache_dir NULL: unpack each time. */
 int image_load(struct bh *h, const char *path, const char *cache_dir, struct image *out);

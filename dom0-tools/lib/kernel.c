@@ -71,10 +71,12 @@ int bzimage_unpack(struct bh *h, const uint8_t *data, size_t size, uint8_t **out
 
 void image_free(struct image *image)
 {
-    if (image->mapping)
+    if (image->mapping) {
         munmap(image->mapping, image->mapping_size);
-    else
+        close(image->fd);
+    } else {
         free(image->data);
+    }
     memset(image, 0, sizeof(*image));
 }
 
@@ -95,9 +97,11 @@ static int map_file(struct bh *h, const char *path, struct image *out, struct st
     }
     memory = mmap(NULL, st->st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     error = errno;
-    close(fd);
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED) {
+        close(fd);
         return bh_fail(h, error, "cannot map %s: %s", path, strerror(error));
+    }
+    out->fd = fd;
     out->data = out->mapping = memory;
     out->size = out->mapping_size = st->st_size;
     return 0;
