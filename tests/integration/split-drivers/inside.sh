@@ -17,8 +17,11 @@ allow() { # allow DOMID DIRECTORY OWNER: the other side may read it
     xenstore-chmod -r "$2" "$3" "r$1"
 }
 
+# Linux takes every device under vbd and vif for itself once udev has loaded its modules, so ours have other kinds.
+disk_kind=qdisk nic_kind=bhnet
+
 disk() { # disk DOMID PARAMS [NODE=VALUE...]
-    local b=/local/domain/0/backend/vbd/$1/51712 f=/local/domain/$1/device/vbd/51712 domid=$1 pair
+    local b=/local/domain/0/backend/$disk_kind/$1/51712 f=/local/domain/$1/device/vbd/51712 domid=$1 pair
     xenstore-write $b/frontend $f $b/frontend-id "$1" $b/online 1 $b/params "$2" $b/mode w $b/device-type disk $b/state 1
     xenstore-write $f/backend $b $f/backend-id 0 $f/virtual-device 51712 $f/device-type disk $f/state 1
     shift 2
@@ -28,7 +31,7 @@ disk() { # disk DOMID PARAMS [NODE=VALUE...]
 }
 
 nic() { # nic DOMID [NODE=VALUE...]
-    local b=/local/domain/0/backend/vif/$1/0 f=/local/domain/$1/device/vif/0 domid=$1 pair mac=00:16:3e:00:00:01
+    local b=/local/domain/0/backend/$nic_kind/$1/0 f=/local/domain/$1/device/vif/0 domid=$1 pair mac=00:16:3e:00:00:01
     xenstore-write $b/frontend $f $b/frontend-id "$1" $b/online 1 $b/mac $mac $b/handle 0 $b/bridge br0 $b/state 1
     xenstore-write $f/backend $b $f/backend-id 0 $f/handle 0 $f/mac $mac $f/state 1
     shift
@@ -41,6 +44,14 @@ guest() { # guest NAME COMMANDS: builds it, paused, and prints its domain id
     printf 'name = "%s"\nkernel = "/root/guest.elf"\nmemory = 32\nextra = "run=%s"\non_poweroff = "destroy"\n' \
         "$1" "$2" >"$1.cfg"
     xl create -p "$1.cfg" >/dev/null && xl domid "$1"
+}
+
+blkback() { # blkback DOMID
+    exec bh-blkback --path "/local/domain/0/backend/qdisk/$1/51712"
+}
+
+netback() { # netback DOMID
+    exec bh-netback --path "/local/domain/0/backend/bhnet/$1/0"
 }
 
 start() { # start NAME: lets it run, its console in NAME.log
@@ -91,8 +102,8 @@ truncate -s 32M disk.img
 d=$(guest plain 'disk,write+7,verify+7,discard+0+64,flush,serve+10.9.0.2+10,off')
 disk "$d" /root/disk.img
 nic "$d"
-bh-blkback --domid "$d" --devid 51712 &
-bh-netback --domid "$d" --devid 0 &
+blkback "$d" &
+netback "$d" &
 start plain
 pinged=1
 for _ in $(seq 1 60); do
@@ -103,14 +114,14 @@ step "disk and network" $? plain.log
 
 d=$(guest hostile1 'hostile-disk,off')
 disk "$d" /root/disk.img
-bh-blkback --domid "$d" --devid 51712 2>hostile.err &
+blkback "$d" 2>hostile.err &
 start hostile1
 wait_end hostile1 180 && good hostile1 1
 step "hostile disk" $? hostile1.log
 
 d=$(guest hostile2 'hostile-net,off')
 nic "$d"
-bh-netback --domid "$d" --devid 0 2>>hostile.err &
+netback "$d" 2>>hostile.err &
 start hostile2
 wait_end hostile2 120 && good hostile2 1
 step "hostile network" $? hostile2.log
@@ -118,7 +129,7 @@ step "hostile network" $? hostile2.log
 d=$(guest killdisk "loop+$((ROUNDS * 4))+8,off")
 disk "$d" /root/disk.img
 start killdisk
-kill_loop "/run/bulkhead/vbd-$d-51712.stats" bh-blkback --domid "$d" --devid 51712
+kill_loop "/run/bulkhead/vbd-$d-51712.stats" blkback "$d"
 wait_end killdisk 300 && good killdisk 1
 step "killed block back end" $? killdisk.log
 
@@ -126,11 +137,12 @@ socat -u TCP-LISTEN:5001,reuseaddr OPEN:received,creat,trunc &
 d=$(guest killnet "send+10.9.0.2+10.9.0.1+5001+$((ROUNDS * 16)),off")
 nic "$d"
 start killnet
-kill_loop "/run/bulkhead/vif-$d-0.stats" bh-netback --domid "$d" --devid 0
+kill_loop "/run/bulkhead/vif-$d-0.stats" netback "$d"
 wait_end killnet 300 && good killnet 1 && [ "$(stat -c %s received)" -eq $((ROUNDS * 16 * 1048576)) ]
 step "killed network back end" $? killnet.log
 
-# Linux' back ends last: once their modules are there, they take every device.
+# Linux' own back ends.
+disk_kind=vbd nic_kind=vif
 modprobe xen-blkback && modprobe xen-netback
 truncate -s 16M linux.img
 loop=$(losetup -f --show linux.img)
