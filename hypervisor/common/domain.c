@@ -212,6 +212,7 @@ static int make_shared_info(struct domain *d)
         return -ENOMEM;
     }
     d->shared_info = arch_map(page_to_mfn(pg));
+    arch_update_wallclock(d);
     for (int i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
         d->shared_info->vcpu_info[i].evtchn_upcall_mask = 1;
     return 0;

@@ -43,8 +43,11 @@ static long run_list(struct vcpu *v, uint64_t untrusted_entry, uint32_t left)
 
     while (left) {
         uint32_t n = MIN(left, BATCH);
+        size_t missing = copy_from_guest(v, batch, untrusted_entry, n * sizeof(batch[0]));
 
-        if (copy_from_guest(v, batch, untrusted_entry, n * sizeof(batch[0])))
+        /* A list may run into nothing: what came before is done. */
+        n -= (uint32_t)DIV_ROUND_UP(missing, sizeof(batch[0]));
+        if (unlikely(!n))
             return fail(v, -EFAULT, "multicall: entries at {0} cannot be read, {1} are left", untrusted_entry,
                         left);
         for (uint32_t i = 0; i < n; i++, left--, untrusted_entry += sizeof(batch[0])) {

@@ -5,7 +5,7 @@
 #include <bh/hypercall.h>
 #include <asm/percpu.h>
 
-#define DEFINE(name, value)     __asm__ volatile("\n->" #name " %c0" : : "i"(value))
+#define DEFINE(name, value)     __asm__ volatile(".ascii \"->" #name " %c0\"" : : "i"(value))
 #define OFFSET(name, type, mem) DEFINE(name, offsetof(struct type, mem))
 
 void asm_offsets(void);

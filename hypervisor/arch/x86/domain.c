@@ -43,6 +43,8 @@ void arch_domain_destroy(struct domain *d)
     d->arch.ioport_caps = NULL;
     kfree(d->arch.cpuid);
     d->arch.cpuid = NULL;
+    kfree(d->arch.memory_map);
+    d->arch.memory_map = NULL;
     pv_perdomain_free(d);
 }
 

@@ -14,6 +14,7 @@
  * validates them all as if the guest had made them. Any mistake here would be refused by the same code that
  * refuses a guest's. Runs once, before anything else does; what fails ends the start with one sentence.
  */
+#include <asm/cpufeature.h>
 #include <asm/boot_info.h>
 #include <asm/insn.h>
 #include <asm/mm.h>
@@ -410,11 +411,27 @@ static void deny_ports(struct domain *d, uint16_t first, uint16_t last)
         refuse("no memory for its port rights");
 }
 
-/* Everything but what the hypervisor runs itself: interrupt controllers, timers, its console. */
+/*
+ * What has references is mapped by them alone, never as I/O memory: also while it is free. The first megabyte
+ * has none.
+ */
+static void deny_memory(struct domain *d)
+{
+    for (uint32_t i = 0; i < boot_info.e820.count; i++) {
+        const struct e820_entry *e = &boot_info.e820.entry[i];
+        uint64_t first = MAX(DIV_ROUND_UP(e->start, PAGE_SIZE), 0x100UL),
+                 end = (e->start + e->size) >> PAGE_SHIFT;
+
+        if (e->type == E820_RAM && first < end && rangeset_remove(d->iomem_caps, first, end - 1))
+            refuse("no memory for its I/O memory rights");
+    }
+}
+
+/* Everything but memory, and what the hypervisor runs itself: interrupt controllers, timers, its console. */
 static void grant_machine(struct domain *d)
 {
     if (rangeset_add(d->arch.ioport_caps, 0, 0xffff) || rangeset_add(d->irq_caps, 0, arch_nr_irqs() - 1) ||
-        rangeset_add(d->iomem_caps, 0, (1UL << 40) - 1))
+        rangeset_add(d->iomem_caps, 0, (1UL << (boot_cpu.physaddr_bits - PAGE_SHIFT)) - 1))
         refuse("no memory for its rights");
     deny_ports(d, 0x20, 0x21);
     deny_ports(d, 0xa0, 0xa1);
@@ -423,6 +440,7 @@ static void grant_machine(struct domain *d)
         deny_ports(d, 0x3f8, 0x3ff);
     if (options.console & CONSOLE_COM2)
         deny_ports(d, 0x2f8, 0x2ff);
+    deny_memory(d);
     arch_deny_own_mmio(d->iomem_caps);
 }
 

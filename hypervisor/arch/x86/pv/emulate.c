@@ -116,10 +116,9 @@ static bool ports_allowed(struct vcpu *v, uint16_t port, unsigned int bytes)
     const struct pv_vcpu *pv = &v->arch.pv;
     uint8_t bits[2] = {0xff, 0xff};
 
-    if (pv->kernel_mode ? pv->iopl >= 1 || !(v->domain->vm_assist & (1U << VMASST_TYPE_architectural_iopl))
-                        : pv->iopl == 3)
+    if (pv->iopl >= (pv->kernel_mode ? 1 : 3))
         return true;
-    if (pv->kernel_mode || port + bytes > pv->iobmp_limit)
+    if (port + bytes > pv->iobmp_limit)
         return false;
     if (copy_from_guest(v, bits, pv->iobmp + port / 8, (port % 8 + bytes > 8) ? 2 : 1))
         return false;
@@ -296,11 +295,10 @@ static bool emulate_two_byte(struct vcpu *v, struct cpu_regs *regs, struct insn 
         return emulate_0f01(v, regs, insn);
     case 0x06:
         return !do_fpu_taskswitch(v, 0, 0, 0, 0, 0);
-    case 0x08:
     case 0x09:
         if (v->domain->privileged)
             wbinvd();
-        return true;
+        return true; /* what others cache is not theirs to drop */
     case 0x20 ... 0x23:
         return register_move(v, regs, insn, (uint8_t)opcode);
     case 0x30:

@@ -9,6 +9,7 @@
 #include <asm/pv.h>
 #include <asm/cr.h>
 #include <asm/guest_access.h>
+#include <asm/layout.h>
 #include <bh/domain.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
@@ -17,13 +18,34 @@
 #define FLAG_FIXED      (1UL << 1)
 #define FLAG_VIRTUAL_IF (3UL << 19)
 
+static bool read_context(struct iret_context *to, uint64_t untrusted_from)
+{
+    if (untrusted_from >= HV_START - sizeof(*to) && untrusted_from < HV_END)
+        return false;
+    guest_access_begin();
+    GUEST_READ_WORD(to, untrusted_from, 0, fault);
+    GUEST_READ_WORD(to, untrusted_from, 1, fault);
+    GUEST_READ_WORD(to, untrusted_from, 2, fault);
+    GUEST_READ_WORD(to, untrusted_from, 3, fault);
+    GUEST_READ_WORD(to, untrusted_from, 4, fault);
+    GUEST_READ_WORD(to, untrusted_from, 5, fault);
+    GUEST_READ_WORD(to, untrusted_from, 6, fault);
+    GUEST_READ_WORD(to, untrusted_from, 7, fault);
+    GUEST_READ_WORD(to, untrusted_from, 8, fault);
+    guest_access_end();
+    return true;
+fault:
+    guest_access_end();
+    return false;
+}
+
 DECLARE_HYPERCALL(do_iret)
 {
     struct cpu_regs *regs = &cpu_info()->guest;
     struct pv_vcpu *pv = &v->arch.pv;
     struct iret_context context;
 
-    if (unlikely(copy_words_from_guest(&context, regs->rsp, sizeof(context) / 8))) {
+    if (unlikely(!read_context(&context, regs->rsp))) {
         domain_crash(v->domain, "vcpu %u: iret context at %#lx is not readable", v->id,
                      (unsigned long)regs->rsp);
         return 0;

@@ -8,6 +8,7 @@
  * goes. Most are free now; those that others still map or have granted go with the last of them
  */
 #include <asm/context.h>
+#include <asm/irq.h>
 #include <asm/mm.h>
 #include <asm/pv.h>
 #include <bh/arch.h>
@@ -91,6 +92,7 @@ int arch_domain_relinquish(struct domain *d)
 
     if (d->arch.relinquish_stage == STAGE_TABLES) {
         domain_sync(d);
+        physdev_domain_release(d);
         for_each_vcpu (d, v) {
             pv_vcpu_relinquish(v);
             v->arch.pv.demoting = NULL;

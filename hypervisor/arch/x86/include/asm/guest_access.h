@@ -23,24 +23,27 @@ static inline void guest_access_end(void)
 }
 
 /*
- * Reads `words` 8-byte words (a small constant: the loop unrolls) of the current vcpu's memory. true: the
- * address is the hypervisor's or not readable.
+ * Reads word `i` at guest address `from`, which was checked to be the guest's, between begin and end; jumps
+ * to `fault` if it is not readable. A macro, since asm goto names the label where it stands.
+ */
+#define GUEST_READ_WORD(to, from, i, fault)                                                                  \
+    __asm__ goto("1: movq %c2(%0), %%rax\n\tmovq %%rax, %c2(%1)\n\t" EXTABLE("1b", "%l3")                    \
+                 :                                                                                           \
+                 : "r"(from), "r"(to), "i"((i)*8)                                                            \
+                 : "rax", "memory"                                                                           \
+                 : fault)
+
+/* Reads one or two words of the current vcpu's memory. true: the address is the hypervisor's or not readable.
  */
 static inline __attribute__((always_inline)) bool copy_words_from_guest(void *to, uint64_t untrusted_from,
                                                                         unsigned int words)
 {
-    uint64_t *word = (uint64_t *)to;
-
-    if (untrusted_from >= HV_START - 8UL * words && untrusted_from < HV_END)
+    if (untrusted_from >= HV_START - 16 && untrusted_from < HV_END)
         return true;
     guest_access_begin();
-#pragma GCC unroll 16
-    for (unsigned int i = 0; i < words; i++)
-        __asm__ goto("1: movq (%0), %%rax\n\tmovq %%rax, (%1)\n\t" EXTABLE("1b", "%l2")
-                     :
-                     : "r"(untrusted_from + 8UL * i), "r"(word + i)
-                     : "rax", "memory"
-                     : fault);
+    GUEST_READ_WORD(to, untrusted_from, 0, fault);
+    if (words == 2)
+        GUEST_READ_WORD(to, untrusted_from, 1, fault);
     guest_access_end();
     return false;
 fault:
