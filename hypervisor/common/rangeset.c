@@ -13,6 +13,7 @@ struct rangeset {
     struct spinlock lock;
     const char *name;
     uint32_t nr, room;
+    uint32_t last_hit;   /* index of the range that contained what was asked last: likely again */
     struct range *range; /* [room], the first nr in use */
 };
 
@@ -134,8 +135,13 @@ bool rangeset_contains(struct rangeset *r, uint64_t first, uint64_t last)
     if (!r || first > last)
         return false;
     spin_lock(&r->lock);
-    at = find(r, first);
+    at = r->last_hit;
     in = at < r->nr && r->range[at].first <= first && last <= r->range[at].last;
+    if (unlikely(!in)) {
+        at = find(r, first);
+        in = at < r->nr && r->range[at].first <= first && last <= r->range[at].last;
+        r->last_hit = at;
+    }
     spin_unlock(&r->lock);
     return in;
 }

@@ -4,7 +4,7 @@
 #include "test.h"
 #include <bh/printk.h>
 
-/* common/string.c under other names. */
+/* common/string.c and arch/x86/memory.c under other names. */
 #define memcpy  own_memcpy
 #define memmove own_memmove
 #define memset  own_memset
@@ -18,6 +18,8 @@
 #define strstr  own_strstr
 #undef BH_STRING_H
 #include "../../../hypervisor/common/string.c"
+#undef BYTE
+#include "../../../hypervisor/arch/x86/memory.c"
 #undef memcpy
 #undef memmove
 #undef memset
