@@ -50,12 +50,11 @@ static void wake_pollers(struct domain *d, uint32_t port)
     }
 }
 
-/* The port's lock, or its peer's, is held. */
-void evtchn_deliver(struct domain *d, struct evtchn *chn)
+static inline void deliver(struct domain *d, struct evtchn *chn)
 {
     struct vcpu *v = d->vcpu[atomic_load_explicit(&chn->vcpu, memory_order_relaxed)];
 
-    if (d->evtchn.fifo != NULL)
+    if (unlikely(d->evtchn.fifo != NULL))
         evtchn_fifo_set_pending(v, chn);
     else
         evtchn_2l_set_pending(v, chn);
@@ -63,35 +62,42 @@ void evtchn_deliver(struct domain *d, struct evtchn *chn)
         wake_pollers(d, chn->port);
 }
 
+void evtchn_deliver(struct domain *d, struct evtchn *chn)
+{
+    deliver(d, chn);
+}
+
+int evtchn_no_port(struct vcpu *v, const struct domain *d, uint32_t port)
+{
+    return fail(v, -EINVAL, "event channels: the domain has no port {0} (ports: {1})", port,
+                d->evtchn.nr_ports);
+}
+
+int evtchn_send_bound(struct vcpu *v, struct domain *d, struct evtchn *chn)
+{
+    uint8_t state;
+
+    spin_lock(&chn->lock);
+    state = evtchn_state_of(chn);
+    if (likely(state == EVTCHN_INTERDOMAIN))
+        deliver(chn->u.interdomain.remote,
+                evtchn_at(&chn->u.interdomain.remote->evtchn, chn->u.interdomain.port));
+    else if (state == EVTCHN_IPI)
+        deliver(d, chn);
+    spin_unlock(&chn->lock);
+    if (likely(state == EVTCHN_INTERDOMAIN || state == EVTCHN_IPI || state == EVTCHN_UNBOUND))
+        return 0;
+    return fail(v, -EINVAL, "event channels: send: port {0} is in state {1}, neither interdomain nor IPI",
+                chn->port, state);
+}
+
 int evtchn_send(struct vcpu *v, struct domain *d, uint32_t port)
 {
     struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
-    int rc = 0;
 
     if (unlikely(chn == NULL))
-        return fail(v, -EINVAL, "event channels: send: domain has no port {0} (ports: {1})", port,
-                    d->evtchn.nr_ports);
-    if (evtchn_state_of(chn) == EVTCHN_UNBOUND)
-        return 0;
-    spin_lock(&chn->lock);
-    switch (evtchn_state_of(chn)) {
-    case EVTCHN_INTERDOMAIN:
-        evtchn_deliver(chn->u.interdomain.remote,
-                       evtchn_lookup(&chn->u.interdomain.remote->evtchn, chn->u.interdomain.port));
-        break;
-    case EVTCHN_IPI:
-        evtchn_deliver(d, chn);
-        break;
-    case EVTCHN_UNBOUND:
-        break;
-    default:
-        rc = -EINVAL;
-    }
-    spin_unlock(&chn->lock);
-    return likely(rc == 0)
-               ? 0
-               : fail(v, rc, "event channels: send: port {0} is in state {1}, neither interdomain nor IPI",
-                      port, chn->state);
+        return evtchn_no_port(v, d, port);
+    return evtchn_state_of(chn) == EVTCHN_UNBOUND ? 0 : evtchn_send_bound(v, d, chn);
 }
 
 /* Delivers through a port of d if it is (still) bound as `state` to what the caller thinks. */
@@ -105,7 +111,7 @@ static bool deliver_bound(struct domain *d, uint32_t port, enum evtchn_state sta
     spin_lock(&chn->lock);
     bound = evtchn_state_of(chn) == state && (state != EVTCHN_VIRQ || chn->u.virq == virq);
     if (likely(bound))
-        evtchn_deliver(d, chn);
+        deliver(d, chn);
     spin_unlock(&chn->lock);
     return bound;
 }
@@ -130,8 +136,7 @@ int evtchn_unmask(struct vcpu *v, uint32_t port)
     struct vcpu *to;
 
     if (unlikely(chn == NULL))
-        return fail(v, -EINVAL, "event channels: unmask: domain has no port {0} (ports: {1})", port,
-                    d->evtchn.nr_ports);
+        return evtchn_no_port(v, d, port);
     spin_lock(&chn->lock);
     if (unlikely(evtchn_state_of(chn) <= EVTCHN_RESERVED)) {
         spin_unlock(&chn->lock);
@@ -195,12 +200,16 @@ static int add_bucket(struct evtchn_domain *e)
 }
 
 /* The lowest free port below the ABI's and the domain's limit, not marked used yet; the lock is held. */
-static uint32_t find_free(struct domain *d)
+static inline uint32_t find_free(struct domain *d)
 {
     struct evtchn_domain *e = &d->evtchn;
     uint32_t limit = evtchn_abi_limit(e), words = DIV_ROUND_UP(limit, 64), busy = 0;
-    uint32_t word = e->first_free_word;
+    uint32_t word = e->first_free_word, first;
 
+    /* `used` has a word more than it needs, so that this may look at it. */
+    first = word * 64 + (uint32_t)__builtin_ctzl(~e->used[word] | 1UL << 63);
+    if (likely(e->used[word] != ~0UL && first < limit && e->fifo == NULL))
+        return first;
     while (word < words && e->used[word] == ~0UL)
         word++;
     e->first_free_word = word;
@@ -240,7 +249,7 @@ int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
             return fail(v, -ENOMEM, "event channels: no memory for port {1} of domain {0}", d->id, port);
     e->used[port / 64] |= 1UL << (port % 64);
     e->nr_used++;
-    *out = evtchn_lookup(e, port);
+    *out = evtchn_at(e, port);
     atomic_store_explicit(&(*out)->priority, EVTCHN_FIFO_PRIORITY_DEFAULT, memory_order_relaxed);
     atomic_store_explicit(&(*out)->vcpu, 0, memory_order_relaxed);
     return 0;
@@ -302,6 +311,16 @@ static void unbind_peers(struct domain *d, struct evtchn *chn)
         spin_unlock(&second->lock);
 }
 
+/* Nothing points at the port any more. */
+static inline void close_here(struct domain *d, struct evtchn *chn)
+{
+    spin_lock(&chn->lock);
+    evtchn_open_port(chn, EVTCHN_FREE);
+    clear_pending(d, chn);
+    spin_unlock(&chn->lock);
+    evtchn_give_back(d, chn->port);
+}
+
 static void unbind_virq(struct domain *d, struct evtchn *chn)
 {
     struct vcpu *v = d->vcpu[virq_scope(chn->u.virq) == VIRQ_GLOBAL ? 0 : chn->vcpu];
@@ -327,11 +346,7 @@ static void close_locked(struct domain *d, struct evtchn *chn)
     default:
         break;
     }
-    spin_lock(&chn->lock);
-    evtchn_open_port(chn, EVTCHN_FREE);
-    clear_pending(d, chn);
-    spin_unlock(&chn->lock);
-    evtchn_give_back(d, chn->port);
+    close_here(d, chn);
 }
 
 /*
@@ -364,15 +379,12 @@ static void lock_for_close(struct domain *d, const struct evtchn *chn, struct do
     }
 }
 
-int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
+/* A port that is bound, or not open at all. */
+static int close_bound(struct vcpu *v, struct domain *d, struct evtchn *chn)
 {
-    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
     struct domain *peer;
     bool open;
 
-    if (unlikely(chn == NULL))
-        return fail(v, -EINVAL, "event channels: close: domain has no port {0} (ports: {1})", port,
-                    d->evtchn.nr_ports);
     lock_for_close(d, chn, &peer);
     open = evtchn_state_of(chn) > EVTCHN_RESERVED;
     if (likely(open))
@@ -380,7 +392,23 @@ int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
     if (peer != NULL && peer != d)
         spin_unlock(&peer->evtchn.lock);
     spin_unlock(&d->evtchn.lock);
-    return likely(open) ? 0 : fail(v, -EINVAL, "event channels: close: port {0} is not open", port, 0);
+    return likely(open) ? 0 : fail(v, -EINVAL, "event channels: close: port {0} is not open", chn->port, 0);
+}
+
+int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
+{
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
+
+    if (unlikely(chn == NULL))
+        return evtchn_no_port(v, d, port);
+    spin_lock(&d->evtchn.lock);
+    if (likely(evtchn_state_of(chn) == EVTCHN_UNBOUND)) {
+        close_here(d, chn);
+        spin_unlock(&d->evtchn.lock);
+        return 0;
+    }
+    spin_unlock(&d->evtchn.lock);
+    return close_bound(v, d, chn);
 }
 
 /* Closes ports from reset_next on. -EAGAIN: gave way. */
@@ -426,7 +454,7 @@ int evtchn_domain_init(struct domain *d, uint32_t max_port)
 
     e->limit = MIN(max_port, EVTCHN_FIFO_NR_CHANNELS - 1u) + 1;
     e->bucket = kalloc(DIV_ROUND_UP(e->limit, EVTCHN_PER_BUCKET) * sizeof(*e->bucket));
-    e->used = kalloc(DIV_ROUND_UP(e->limit, 64) * sizeof(*e->used));
+    e->used = kalloc((DIV_ROUND_UP(e->limit, 64) + 1) * sizeof(*e->used));
     if (e->bucket == NULL || e->used == NULL || add_bucket(e) != 0)
         return -ENOMEM;
     e->used[0] = 1;

@@ -20,26 +20,10 @@ static bool test(const uint64_t *word, unsigned int bit)
     return __atomic_load_n(word, __ATOMIC_SEQ_CST) & (1UL << bit);
 }
 
-static void select_word(struct vcpu *v, uint32_t port)
+void evtchn_2l_select(struct vcpu *v, uint32_t port)
 {
     if (!test_and_set(&v->info->evtchn_pending_sel, port / 64))
         evtchn_notify_vcpu(v);
-}
-
-void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn)
-{
-    struct shared_info *s = v->domain->shared_info;
-    uint32_t port = chn->port;
-
-    if (test_and_set(&s->evtchn_pending[port / 64], port % 64))
-        return;
-    if (!test(&s->evtchn_mask[port / 64], port % 64))
-        select_word(v, port);
-}
-
-void evtchn_2l_clear_pending(struct domain *d, uint32_t port)
-{
-    test_and_clear(&d->shared_info->evtchn_pending[port / 64], port % 64);
 }
 
 void evtchn_2l_unmask(struct vcpu *v, const struct evtchn *chn)
@@ -49,7 +33,7 @@ void evtchn_2l_unmask(struct vcpu *v, const struct evtchn *chn)
 
     if (test_and_clear(&s->evtchn_mask[port / 64], port % 64) &&
         test(&s->evtchn_pending[port / 64], port % 64))
-        select_word(v, port);
+        evtchn_2l_select(v, port);
 }
 
 bool evtchn_2l_is_pending(const struct domain *d, uint32_t port)

@@ -9,8 +9,8 @@
 #include <bh/domain.h>
 
 /* Marks the event pending for v (a vcpu of the port's domain) and lets v know unless it is masked. */
-void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn);
-void evtchn_2l_clear_pending(struct domain *d, uint32_t port);
+static inline void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn);
+static inline void evtchn_2l_clear_pending(struct domain *d, uint32_t port);
 void evtchn_2l_unmask(struct vcpu *v, const struct evtchn *chn);
 bool evtchn_2l_is_pending(const struct domain *d, uint32_t port);
 bool evtchn_2l_is_masked(const struct domain *d, uint32_t port);
@@ -30,6 +30,29 @@ int evtchn_fifo_expand_array(struct vcpu *v, const struct evtchn_expand_array *o
 
 /* v has events to look at: sets its upcall flag and wakes or kicks it. */
 void evtchn_notify_vcpu(struct vcpu *v);
+
+/* evtchn_2l.c: the port became pending and is not masked: v gets to know. */
+void evtchn_2l_select(struct vcpu *v, uint32_t port);
+
+static inline void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn)
+{
+    struct shared_info *s = v->domain->shared_info;
+    uint32_t port = chn->port;
+    uint64_t bit = 1UL << (port % 64);
+
+    if (__atomic_fetch_or(&s->evtchn_pending[port / 64], bit, __ATOMIC_SEQ_CST) & bit)
+        return;
+    if (!(__atomic_load_n(&s->evtchn_mask[port / 64], __ATOMIC_SEQ_CST) & bit))
+        evtchn_2l_select(v, port);
+}
+
+static inline void evtchn_2l_clear_pending(struct domain *d, uint32_t port)
+{
+    uint64_t *word = &d->shared_info->evtchn_pending[port / 64], bit = 1UL << (port % 64);
+
+    if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit)
+        __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+}
 
 static inline uint32_t evtchn_abi_limit(const struct evtchn_domain *e)
 {
@@ -74,5 +97,10 @@ void evtchn_deliver(struct domain *d, struct evtchn *chn);
  */
 int must_check evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out);
 void evtchn_give_back(struct domain *d, uint32_t port);
+
+/* Sends through a port that is not merely offered. 0, -EINVAL. */
+int evtchn_send_bound(struct vcpu *v, struct domain *d, struct evtchn *chn);
+/* The domain has no such port: notes it, -EINVAL. */
+int evtchn_no_port(struct vcpu *v, const struct domain *d, uint32_t port);
 
 #endif

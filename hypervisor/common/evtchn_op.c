@@ -10,6 +10,7 @@
 #include <bh/policy.h>
 #include <bh/printk.h>
 #include <bh/virq.h>
+#include <asm/guest_word.h>
 
 static struct vcpu *vcpu_of(const struct domain *d, uint32_t id)
 {
@@ -261,35 +262,22 @@ static long op_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return evtchn_fifo_expand_array(v, arg);
 }
 
-static long op_unmask(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return evtchn_unmask(v, ((const struct evtchn_unmask *)arg)->port);
-}
-
-static long op_close(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return evtchn_close(v, v->domain, ((const struct evtchn_close *)arg)->port);
-}
-
+/* A port of another domain. */
 static long op_alloc_unbound(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     struct evtchn_alloc_unbound *op = arg;
-    domid_t remote = op->remote_dom == DOMID_SELF ? v->domain->id : op->remote_dom;
     struct domain *d;
-    int rc;
+    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
 
-    if (likely(op->dom == DOMID_SELF || op->dom == v->domain->id))
-        return evtchn_alloc_unbound(v, v->domain, remote, &op->port);
-    rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
     if (rc != 0)
         return rc;
-    rc = evtchn_alloc_unbound(v, d, remote, &op->port);
+    rc = evtchn_alloc_unbound(v, d, op->remote_dom == DOMID_SELF ? v->domain->id : op->remote_dom, &op->port);
     domain_put(d);
     return rc;
 }
 
 /* `op` is RESET, or RESET_CONT when it goes on after a pause; arg stays the guest's. */
-static long do_reset(struct vcpu *v, uint64_t untrusted_arg)
+static __attribute__((noinline)) long do_reset(struct vcpu *v, uint64_t untrusted_arg)
 {
     struct evtchn_reset op;
     struct domain *d;
@@ -313,31 +301,70 @@ static const struct subop evtchn_table[] = {
     ROW(EVTCHNOP_bind_interdomain, op_bind_interdomain, evtchn_bind_interdomain, ARG_INOUT),
     ROW(EVTCHNOP_bind_virq, op_bind_virq, evtchn_bind_virq, ARG_INOUT),
     ROW(EVTCHNOP_bind_pirq, op_bind_pirq, evtchn_bind_pirq, ARG_INOUT),
-    ROW(EVTCHNOP_close, op_close, evtchn_close, ARG_IN),
     ROW(EVTCHNOP_status, op_status, evtchn_status, ARG_INOUT),
     ROW(EVTCHNOP_alloc_unbound, op_alloc_unbound, evtchn_alloc_unbound, ARG_INOUT),
     ROW(EVTCHNOP_bind_ipi, op_bind_ipi, evtchn_bind_ipi, ARG_INOUT),
     ROW(EVTCHNOP_bind_vcpu, op_bind_vcpu, evtchn_bind_vcpu, ARG_IN),
-    ROW(EVTCHNOP_unmask, op_unmask, evtchn_unmask, ARG_IN),
     ROW(EVTCHNOP_init_control, op_init_control, evtchn_init_control, ARG_INOUT),
     ROW(EVTCHNOP_expand_array, op_expand_array, evtchn_expand_array, ARG_IN),
     ROW(EVTCHNOP_set_priority, op_set_priority, evtchn_set_priority, ARG_IN),
 };
 
-long do_event_channel_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+static int bad_argument(struct vcpu *v, unsigned long op, uint64_t untrusted_arg)
+{
+    return fail(v, -EFAULT, "event channels: argument of operation {1} at {0} is not accessible",
+                untrusted_arg, op);
+}
+
+/* The common case of alloc_unbound: a port of the caller's own. The two domain ids are one word. */
+static long alloc_own(struct vcpu *v, uint32_t domains, uint64_t untrusted_arg)
+{
+    domid_t remote = domains >> 16 == DOMID_SELF ? v->domain->id : (domid_t)(domains >> 16);
+    uint32_t port;
+    int rc = evtchn_alloc_unbound(v, v->domain, remote, &port);
+
+    if (unlikely(rc != 0))
+        return rc;
+    if (likely(!put_guest_u32(untrusted_arg + offsetof(struct evtchn_alloc_unbound, port), port)))
+        return 0;
+    evtchn_close(v, v->domain, port);
+    return bad_argument(v, EVTCHNOP_alloc_unbound, untrusted_arg);
+}
+
+/* Everything but send. What is frequent goes past the table: its argument begins with, or is, one word. */
+static __attribute__((noinline)) long other_op(struct vcpu *v, unsigned long op, uint64_t untrusted_arg)
+{
+    uint32_t word;
+
+    if (op == EVTCHNOP_close || op == EVTCHNOP_unmask || op == EVTCHNOP_alloc_unbound) {
+        if (unlikely(get_guest_u32(&word, untrusted_arg)))
+            return bad_argument(v, op, untrusted_arg);
+        if (op == EVTCHNOP_close)
+            return evtchn_close(v, v->domain, word);
+        if (op == EVTCHNOP_unmask)
+            return evtchn_unmask(v, word);
+        if (likely((word & 0xffff) == DOMID_SELF || (word & 0xffff) == v->domain->id))
+            return alloc_own(v, word, untrusted_arg);
+    }
+    if (op == EVTCHNOP_reset || op == EVTCHNOP_reset_cont)
+        return do_reset(v, untrusted_arg);
+    return subop_dispatch(v, evtchn_table, ARRAY_SIZE(evtchn_table), op, untrusted_arg);
+}
+
+long do_event_channel_op(struct vcpu *v, unsigned long op, unsigned long untrusted_arg, unsigned long a3,
                          unsigned long a4, unsigned long a5)
 {
-    struct evtchn_send send;
+    struct evtchn *chn;
+    uint32_t port;
 
-    /* The hot one goes past the table. */
-    if (likely(a1 == EVTCHNOP_send)) {
-        if (unlikely(copy_from_guest(v, &send, a2, sizeof(send)) != 0))
-            return fail(v, -EFAULT, "event channels: send: argument at {0} is not readable", a2, 0);
-        return evtchn_send(v, v->domain, send.port);
-    }
-    if (a1 == EVTCHNOP_reset || a1 == EVTCHNOP_reset_cont)
-        return do_reset(v, a2);
-    return subop_dispatch(v, evtchn_table, ARRAY_SIZE(evtchn_table), a1, a2);
+    if (unlikely(op != EVTCHNOP_send))
+        return other_op(v, op, untrusted_arg);
+    if (unlikely(get_guest_u32(&port, untrusted_arg)))
+        return bad_argument(v, op, untrusted_arg);
+    chn = evtchn_lookup(&v->domain->evtchn, port);
+    if (unlikely(chn == NULL))
+        return evtchn_no_port(v, v->domain, port);
+    return evtchn_state_of(chn) == EVTCHN_UNBOUND ? 0 : evtchn_send_bound(v, v->domain, chn);
 }
 
 static void dump_port(struct domain *d, const struct evtchn *chn)

@@ -128,11 +128,16 @@ int must_check evtchn_reset(struct domain *d);
 /* Prints d's ports to the console (debug key e). */
 void evtchn_dump(struct domain *d);
 
+/* A port that has a struct evtchn. */
+static inline struct evtchn *evtchn_at(const struct evtchn_domain *e, uint32_t port)
+{
+    return &e->bucket[port >> EVTCHN_BUCKET_SHIFT][port & (EVTCHN_PER_BUCKET - 1)];
+}
+
+/* NULL: there is no such port. */
 static inline struct evtchn *evtchn_lookup(const struct evtchn_domain *e, uint32_t port)
 {
-    return port < __atomic_load_n(&e->nr_ports, __ATOMIC_ACQUIRE)
-               ? &e->bucket[port >> EVTCHN_BUCKET_SHIFT][port & (EVTCHN_PER_BUCKET - 1)]
-               : NULL;
+    return likely(port < __atomic_load_n(&e->nr_ports, __ATOMIC_ACQUIRE)) ? evtchn_at(e, port) : NULL;
 }
 
 #endif

@@ -142,6 +142,12 @@ size_t copy_from_guest(struct vcpu *v, void *dst, uint64_t untrusted_src, size_t
     return 0;
 }
 
+size_t copy_to_guest(struct vcpu *v, uint64_t untrusted_dst, const void *src, size_t bytes)
+{
+    memcpy((void *)untrusted_dst, src, bytes);
+    return 0;
+}
+
 /* --- The race --- */
 
 static long call(struct domain *d, unsigned int cmd, void *arg)
