@@ -314,7 +314,7 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static void usage(const struct tool *tool, int code)
+__attribute__((noreturn)) static void usage(const struct tool *tool, int code)
 {
     FILE *out = code ? stderr : stdout;
 

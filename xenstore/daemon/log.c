@@ -130,14 +130,13 @@ void cause_clear(void)
     cause_buf[0] = '\0';
 }
 
-int cause(int err, const char *fmt, ...)
+void cause_set(const char *fmt, ...)
 {
     va_list ap;
 
     va_start(ap, fmt);
     vsnprintf(cause_buf, sizeof(cause_buf), fmt, ap);
     va_end(ap);
-    return err;
 }
 
 const char *cause_text(void)

@@ -28,8 +28,9 @@ bool trace_enabled(void);
 void trace_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 void cause_clear(void);
-/* Leaves a cause and returns err, so that a check can end with `return cause(EACCES, "...")`. */
-int cause(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void cause_set(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Leaves a cause and is err, so that a check can end with `return cause(EACCES, "...")`. */
+#define cause(err, ...) (cause_set(__VA_ARGS__), (err))
 const char *cause_text(void);
 
 #endif

@@ -150,8 +150,8 @@ bool quota_allows(struct quotas *q, struct account *a, enum limit l, uint64_t va
         return true;
     }
     a->refused++;
-    cause(0, "quota %s: %llu asked, limit %u for domain %u", limits[l].name, (unsigned long long)value, max,
-          a->domid);
+    cause_set("quota %s: %llu asked, limit %u for domain %u", limits[l].name, (unsigned long long)value, max,
+              a->domid);
     if (may_log(a)) {
         log_msg(LOG_LEVEL_WARNING,
                 "domain %u: %s refused: quota %s would be %llu, the limit is %u "

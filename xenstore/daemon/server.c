@@ -14,9 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS_MAX  256
-#define SPIN_NS     25000
-#define SPIN_CREDIT 8
+#define EVENTS_MAX 256
 
 uint64_t server_now_ms(void)
 {
@@ -83,7 +81,6 @@ void server_init(struct server *s, struct platform *p, const struct quotas *limi
     list_init(&s->ready);
     list_init(&s->dirty);
     s->epoll = epoll_create1(EPOLL_CLOEXEC);
-    s->processors = sysconf(_SC_NPROCESSORS_ONLN);
     sigprocmask(SIG_SETMASK, NULL, &s->wait_mask);
     quota_init(&s->limits);
     if (limits) {
@@ -175,7 +172,7 @@ int server_listen(struct server *s, const char *path)
     if (strlen(path) >= sizeof(sa.sun_path)) {
         return ENAMETOOLONG;
     }
-    strcpy(sa.sun_path, path);
+    memcpy(sa.sun_path, path, strlen(path) + 1);
     unlink(path);
     s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (s->listen_fd < 0 || bind(s->listen_fd, (struct sockaddr *)&sa, sizeof(sa)) ||
@@ -265,51 +262,13 @@ static void flush_dirty(struct server *s)
     }
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-/*
- * Waits for events. A client that works through a list of requests sends the next one some microseconds after
- * our reply; going to sleep and being woken costs both sides more than that. So while waits turn out to be
- * that short (and there is another processor for the client), look a few times before sleeping. One long wait
- * after the other takes the credit away, so an idle daemon sleeps.
- */
-static int wait_events(struct server *s, struct epoll_event *ev, int timeout_ms)
-{
-    uint64_t start, took;
-    int n = epoll_wait(s->epoll, ev, EVENTS_MAX, 0);
-
-    if (n != 0 || timeout_ms == 0) {
-        return n;
-    }
-    start = now_ns();
-    while (s->spin_credit >= SPIN_CREDIT && n == 0 && now_ns() - start < SPIN_NS) {
-        n = epoll_wait(s->epoll, ev, EVENTS_MAX, 0);
-    }
-    if (n == 0) {
-        /* Signals are let in only here: one that came a moment before still ends the wait. */
-        n = epoll_pwait(s->epoll, ev, EVENTS_MAX, timeout_ms, &s->wait_mask);
-    }
-    took = now_ns() - start;
-    if (took < SPIN_NS) {
-        s->spin_credit += s->spin_credit < 2 * SPIN_CREDIT && s->processors > 1;
-    } else {
-        s->spin_credit /= 2;
-    }
-    return n;
-}
-
 void server_turn(struct server *s, int timeout_ms)
 {
     struct epoll_event ev[EVENTS_MAX];
     int n, wait;
 
-    n = wait_events(s, ev, timeout_ms);
+    /* Signals are let in only here: one that came a moment before still ends the wait. */
+    n = epoll_pwait(s->epoll, ev, EVENTS_MAX, timeout_ms, &s->wait_mask);
     for (int i = 0; i < n; i++) {
         struct source *src = ev[i].data.ptr;
 

@@ -120,9 +120,7 @@ struct server {
     char *update_to;    /* binary to become, NULL for none prepared */
     char *update_args;
     bool update_now;
-    bool live_update;     /* this process was handed over: descriptors named in the state file are ours */
-    unsigned spin_credit; /* short waits lately: see wait_events */
-    long processors;
+    bool live_update;   /* this process was handed over: descriptors named in the state file are ours */
     sigset_t wait_mask; /* blocked signals while waiting */
     bool stop;
     bool work;          /* some connection on the ready list may run at once */

@@ -120,7 +120,7 @@ uint64_t hash_bytes(const void *data, size_t len, uint64_t seed)
 static void htab_grow(struct htab *t)
 {
     size_t n = t->nbuckets ? t->nbuckets * 2 : 16;
-    struct hlink **bucket = xcalloc(n, sizeof(*bucket));
+    struct hlink **bucket = xcalloc(n, sizeof(struct hlink *));
 
     for (size_t i = 0; i < t->nbuckets; i++) {
         struct hlink *next;

@@ -306,7 +306,10 @@ static unsigned run_steps(unsigned steps)
             /* Others keep still meanwhile: see above. */
             i = txn_client;
             r.in_txn = r.type != XS_WATCH && r.type != XS_UNWATCH;
-            if (r.type == XS_RESET_WATCHES) {
+            /* Nor nonsense: on an invalid path in a transaction Xen's daemon may hang up. */
+            if (r.type == XS_RESET_WATCHES || (r.data[0] != '/' && r.type != XS_TRANSACTION_END) ||
+                strpbrk(r.data, " .\n") || strstr(r.data, "//") ||
+                (r.data[1] && r.data[strlen(r.data) - 1] == '/')) {
                 continue;
             }
         }
