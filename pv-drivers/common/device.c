@@ -104,14 +104,14 @@ void device_hotplug_error(struct device *d, const char *why)
 
 static void connect(struct device *d, enum xenbus_state ours)
 {
-    d->resumed = ours == XenbusStateConnected;
+    d->resumed = ours >= XenbusStateConnected;
     int rc = d->ops->attach(d);
     if (rc) {
         device_fail(d, "the rings that the front end published cannot be attached");
         return;
     }
     d->attached = true;
-    if (ours != XenbusStateConnected)
+    if (ours < XenbusStateConnected)
         rc = write_together(d, d->ops->properties, XenbusStateConnected);
     if (rc && rc != -ENOENT)
         log_line("writing %s: %s", d->backend, strerror(-rc));
@@ -137,7 +137,7 @@ static void follow(struct device *d, enum xenbus_state ours, enum xenbus_state t
         leave(d);
         if (ours < XenbusStateClosing)
             write_together(d, NULL, XenbusStateClosing);
-    } else if (wants_connection(theirs) && ours <= XenbusStateConnected && !d->attached && !d->broken) {
+    } else if (wants_connection(theirs) && ours <= XenbusStateClosing && !d->attached && !d->broken) {
         connect(d, ours);
     }
 }

@@ -11,10 +11,10 @@
  *     Initialising  (any)                 publish features, state InitWait
  *     InitWait      Initialised/Connected attach, publish the properties, state Connected
  *     Connected     Initialised/Connected attach if we are not
- *     any           Closing               detach, state Closing
- *     any           Closed, or gone       detach, state Closed; done when online is 0
- *     Closed        Initialising          publish features again, state InitWait (the guest rebooted in
- * place)
+ *     Closing       Connected             attach if we are not: the front end still has to finish its
+ * requests any           Closing               detach, state Closing any           Closed, or gone detach,
+ * state Closed; done when online is 0 Closed        Initialising          publish features again, state
+ * InitWait (the guest rebooted in place)
  */
 #ifndef PV_DEVICE_H
 #define PV_DEVICE_H

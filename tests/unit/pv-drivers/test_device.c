@@ -128,6 +128,19 @@ static void a_restart_in_the_middle_of_closing(void **state)
     assert_int_equal(attached, 0);
 }
 
+/* The toolstack asked for the end, the guest still writes back what it has: those requests are served. */
+static void a_restart_while_the_guest_still_has_to_close(void **state)
+{
+    states(5, 4);
+    fake_store_set(BACK "/online", "0");
+    assert_int_equal(device_step(&device), DEVICE_RUNNING);
+    assert_true(device.attached && resumed);
+    assert_int_equal(back_state(), XenbusStateClosing);
+    states(5, 6);
+    assert_int_equal(device_step(&device), DEVICE_GONE);
+    assert_int_equal(back_state(), XenbusStateClosed);
+}
+
 static void bad_rings_end_the_connection_only(void **state)
 {
     states(2, 3);
@@ -178,6 +191,7 @@ int main(void)
         TEST(a_front_end_that_is_connected_at_once),
         TEST(a_restart_attaches_without_a_word),
         TEST(a_restart_in_the_middle_of_closing),
+        TEST(a_restart_while_the_guest_still_has_to_close),
         TEST(bad_rings_end_the_connection_only),
         TEST(nodes_that_vanish),
         TEST(nonsense_states_do_nothing),
