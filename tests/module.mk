@@ -23,12 +23,15 @@ RUN_TESTS     = tests/runner --jobs $(JOBS) --fuzz-seconds $(FUZZ_SECONDS)
 
 # The first step may install the packages that the next ones are chosen by, so these are two runs of make.
 run: packages
+	@mkdir -p $(BUILD)
 	@$(MAKE) --no-print-directory -j$(JOBS) hypervisor image >$(BUILD)/run-build.log 2>&1 || \
 	    { cat $(BUILD)/run-build.log; exit 1; }
 	@tests/run-dom0 --hypervisor $(HYPERVISOR) --smp $(RUN_SMP) --mem $(RUN_MEM) $(RUN_ARGS) -- $(if $(CMD),'$(subst ','\'',$(CMD))')
 
 test: packages
-	@$(MAKE) --no-print-directory -j$(JOBS) test-parts
+	@mkdir -p $(BUILD)
+	@$(MAKE) --no-print-directory -j$(JOBS) test-parts >$(BUILD)/test-build.log 2>&1 || \
+	    { tail -n 50 $(BUILD)/test-build.log; exit 1; }
 	@$(MAKE) --no-print-directory run-tests
 
 test-parts: all image guest-kernels $(HOST_TESTS) $(FUZZ_TARGETS)
@@ -43,6 +46,11 @@ check-guest: hypervisor guest-kernels
 
 check-system: all image
 	@$(RUN_TESTS) $(SYSTEM_SPECS)
+
+# Puts every C source into the project's format.
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+.PHONY: format run-tests
 
 # The tiny PV kernels, built against the ABI headers of libxen-dev: a judge that is not ours.
 GUEST_CFLAGS  := -std=gnu11 -O2 -g -ffreestanding -fno-pic -no-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \

@@ -286,7 +286,7 @@ static void run(uint64_t start)
     memset(selected, 0, sizeof(selected));
     for (int d = 0; d < DOMAINS; d++) {
         real[d] = fake_domain(false, VCPUS, 16);
-        real[d]->evtchn.limit = PORTS;
+        real[d]->evtchn.limit = real[d]->evtchn.abi_limit = PORTS;
     }
     for (int i = 0; i < STEPS; i++) {
         int d = (int)any(DOMAINS);
