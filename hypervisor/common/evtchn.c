@@ -199,17 +199,14 @@ static int add_bucket(struct evtchn_domain *e)
     return 0;
 }
 
-/* The lowest free port below the ABI's and the domain's limit, not marked used yet; the lock is held. */
-static inline uint32_t find_free(struct domain *d)
+/* The lowest free port below the limit, not marked used yet; the lock is held. The limit itself: there is
+ * none. */
+static uint32_t find_free(struct domain *d)
 {
     struct evtchn_domain *e = &d->evtchn;
-    uint32_t limit = evtchn_abi_limit(e), words = DIV_ROUND_UP(limit, 64), busy = 0;
-    uint32_t word = e->first_free_word, first;
+    uint32_t limit = e->abi_limit, words = DIV_ROUND_UP(limit, 64), busy = 0;
+    uint32_t word = e->first_free_word;
 
-    /* `used` has a word more than it needs, so that this may look at it. */
-    first = word * 64 + (uint32_t)__builtin_ctzl(~e->used[word] | 1UL << 63);
-    if (likely(e->used[word] != ~0UL && first < limit && e->fifo == NULL))
-        return first;
     while (word < words && e->used[word] == ~0UL)
         word++;
     e->first_free_word = word;
@@ -228,10 +225,29 @@ static inline uint32_t find_free(struct domain *d)
     return limit;
 }
 
-/*
- * Takes a free port; the lock is held. The caller writes the binding and opens it. On failure of a later step
- * evtchn_give_back() undoes it.
- */
+static inline struct evtchn *mark_used(struct evtchn_domain *e, uint32_t port)
+{
+    struct evtchn *chn = evtchn_at(e, port);
+
+    e->used[port / 64] |= 1UL << (port % 64);
+    e->nr_used++;
+    atomic_store_explicit(&chn->priority, EVTCHN_FIFO_PRIORITY_DEFAULT, memory_order_relaxed);
+    atomic_store_explicit(&chn->vcpu, 0, memory_order_relaxed);
+    return chn;
+}
+
+/* The port where the search would begin, if that needs no more thought; NULL: it does. */
+static inline struct evtchn *take_first(struct evtchn_domain *e)
+{
+    uint32_t word = e->first_free_word, port;
+    uint64_t used = e->used[word]; /* there is a word more than ports need */
+
+    if (unlikely(used == ~0UL || e->fifo != NULL || e->dying))
+        return NULL;
+    port = word * 64 + (uint32_t)__builtin_ctzl(~used);
+    return likely(port < e->abi_limit && port < e->nr_ports) ? mark_used(e, port) : NULL;
+}
+
 int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
 {
     struct evtchn_domain *e = &d->evtchn;
@@ -240,18 +256,14 @@ int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
     if (unlikely(e->dying))
         return fail(v, -ESRCH, "event channels: domain {0} is being destroyed", d->id, 0);
     port = find_free(d);
-    if (unlikely(port >= evtchn_abi_limit(e)))
+    if (unlikely(port >= e->abi_limit))
         return fail(v, -ENOSPC,
                     "event channels: domain {0}: all its {1} ports are in use (max_event_channels)", d->id,
-                    evtchn_abi_limit(e));
+                    e->abi_limit);
     while (unlikely(port >= e->nr_ports))
         if (add_bucket(e) != 0)
             return fail(v, -ENOMEM, "event channels: no memory for port {1} of domain {0}", d->id, port);
-    e->used[port / 64] |= 1UL << (port % 64);
-    e->nr_used++;
-    *out = evtchn_at(e, port);
-    atomic_store_explicit(&(*out)->priority, EVTCHN_FIFO_PRIORITY_DEFAULT, memory_order_relaxed);
-    atomic_store_explicit(&(*out)->vcpu, 0, memory_order_relaxed);
+    *out = mark_used(e, port);
     return 0;
 }
 
@@ -268,10 +280,12 @@ void evtchn_give_back(struct domain *d, uint32_t port)
 int evtchn_alloc_unbound(struct vcpu *v, struct domain *d, domid_t remote, uint32_t *port)
 {
     struct evtchn *chn;
-    int rc;
+    int rc = 0;
 
     spin_lock(&d->evtchn.lock);
-    rc = evtchn_take_port(v, d, &chn);
+    chn = take_first(&d->evtchn);
+    if (unlikely(chn == NULL))
+        rc = evtchn_take_port(v, d, &chn);
     if (likely(rc == 0)) {
         chn->u.unbound.remote = remote;
         evtchn_open_port(chn, EVTCHN_UNBOUND);
@@ -283,7 +297,7 @@ int evtchn_alloc_unbound(struct vcpu *v, struct domain *d, domid_t remote, uint3
 
 /* --- Closing --- */
 
-static void clear_pending(struct domain *d, struct evtchn *chn)
+static inline void clear_pending(struct domain *d, struct evtchn *chn)
 {
     if (d->evtchn.fifo != NULL)
         evtchn_fifo_clear_pending(d, chn);
@@ -453,6 +467,7 @@ int evtchn_domain_init(struct domain *d, uint32_t max_port)
     struct evtchn_domain *e = &d->evtchn;
 
     e->limit = MIN(max_port, EVTCHN_FIFO_NR_CHANNELS - 1u) + 1;
+    evtchn_update_limit(e);
     e->bucket = kalloc(DIV_ROUND_UP(e->limit, EVTCHN_PER_BUCKET) * sizeof(*e->bucket));
     e->used = kalloc((DIV_ROUND_UP(e->limit, 64) + 1) * sizeof(*e->used));
     if (e->bucket == NULL || e->used == NULL || add_bucket(e) != 0)

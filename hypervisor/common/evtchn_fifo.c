@@ -282,6 +282,7 @@ static int init_control_locked(struct vcpu *caller, const struct evtchn_init_con
     }
     if (f != NULL) {
         d->evtchn.fifo = f;
+        evtchn_update_limit(&d->evtchn);
         carry_over(d);
     }
     return 0;
@@ -369,6 +370,7 @@ void evtchn_fifo_destroy(struct domain *d)
         kfree(q);
     }
     d->evtchn.fifo = NULL;
+    evtchn_update_limit(&d->evtchn);
     for (uint32_t i = 0; f != NULL && i < f->nr_pages; i++)
         unmap_page(f->page[i]);
     kfree(f);

@@ -54,9 +54,10 @@ static inline void evtchn_2l_clear_pending(struct domain *d, uint32_t port)
         __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
 }
 
-static inline uint32_t evtchn_abi_limit(const struct evtchn_domain *e)
+/* After a change of e->limit or e->fifo. */
+static inline void evtchn_update_limit(struct evtchn_domain *e)
 {
-    return MIN(e->limit, e->fifo != NULL ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS);
+    e->abi_limit = MIN(e->limit, e->fifo != NULL ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS);
 }
 
 static inline uint8_t evtchn_state_of(const struct evtchn *chn)

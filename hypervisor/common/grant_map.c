@@ -168,8 +168,26 @@ static int16_t map_from(struct vcpu *v, struct domain *owner, struct gnttab_map_
     return GNTST_okay;
 }
 
+/* The owner of the entry before, most likely; else looked up. Referenced for the mapping, and once more as
+ * *last. */
+static struct domain *owner_of(struct vcpu *v, const struct gnttab_map_grant_ref *op, struct domain **last,
+                               int16_t *status)
+{
+    if (*last == NULL || (*last)->id != op->dom) {
+        if (*last != NULL)
+            domain_put(*last);
+        *last = grant_owner(v, op->dom, status);
+        if (*last == NULL)
+            return NULL;
+    }
+    domain_hold(*last);
+    return *last;
+}
+
 void grant_map_batch(struct vcpu *v, struct gnttab_map_grant_ref *op, uint32_t n)
 {
+    struct domain *last = NULL;
+
     for (uint32_t i = 0; i < n; i++) {
         struct domain *owner;
 
@@ -178,13 +196,15 @@ void grant_map_batch(struct vcpu *v, struct gnttab_map_grant_ref *op, uint32_t n
                                         op[i].flags, 0);
             continue;
         }
-        owner = grant_owner(v, op[i].dom, &op[i].status);
+        owner = owner_of(v, &op[i], &last, &op[i].status);
         if (unlikely(owner == NULL))
             continue;
         op[i].status = map_from(v, owner, &op[i]);
         if (unlikely(op[i].status != GNTST_okay))
             domain_put(owner);
     }
+    if (last != NULL)
+        domain_put(last);
 }
 
 /* --- Unmap --- */

@@ -67,6 +67,7 @@ struct evtchn_domain {
     uint32_t
         nr_ports; /* ports with a struct evtchn: whole buckets; grows, never shrinks while the domain lives */
     uint32_t limit;           /* ports allowed: highest port + 1 */
+    uint32_t abi_limit;       /* ports that the ABI in use allows of these: highest + 1 */
     uint32_t nr_used;         /* ports not free, port 0 apart */
     uint32_t first_free_word; /* no free port in the words of `used` before it */
     uint32_t reset_next;      /* progress of a preempted reset or release */
