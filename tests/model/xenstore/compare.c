@@ -277,10 +277,7 @@ static void show(const struct request *r, unsigned step)
     fputc('\n', stderr);
     for (unsigned k = 0; k < 2; k++) {
         fprintf(stderr, "  %-10s", side[k].peer.name);
-        for (unsigned i = 0; i < CLIENTS; i++) {
-            fprintf(stderr, i == 0 ? " type %u %.*s" : "", side[k].c[i].hdr.type, (int)side[k].c[i].hdr.len,
-                    side[k].c[i].body);
-        }
+        fprintf(stderr, " type %u %.*s", side[k].c[0].hdr.type, (int)side[k].c[0].hdr.len, side[k].c[0].body);
         for (unsigned i = 0; i < side[k].nevents; i++) {
             fprintf(stderr, " [%s]", side[k].event[i]);
         }
