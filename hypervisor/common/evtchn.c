@@ -267,32 +267,54 @@ int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
     return 0;
 }
 
-void evtchn_give_back(struct domain *d, uint32_t port)
+static inline void give_back(struct evtchn_domain *e, uint32_t port)
 {
-    struct evtchn_domain *e = &d->evtchn;
-
     e->used[port / 64] &= ~(1UL << (port % 64));
     e->nr_used--;
     if (port / 64 < e->first_free_word)
         e->first_free_word = port / 64;
 }
 
-int evtchn_alloc_unbound(struct vcpu *v, struct domain *d, domid_t remote, uint32_t *port)
+void evtchn_give_back(struct domain *d, uint32_t port)
+{
+    give_back(&d->evtchn, port);
+}
+
+static void offer(struct evtchn *chn, domid_t remote, uint32_t *port)
+{
+    chn->u.unbound.remote = remote;
+    evtchn_open_port(chn, EVTCHN_UNBOUND);
+    *port = chn->port;
+}
+
+static __attribute__((noinline)) int alloc_unbound_slow(struct vcpu *v, struct domain *d, domid_t remote,
+                                                        uint32_t *port)
 {
     struct evtchn *chn;
-    int rc = 0;
+    int rc;
 
     spin_lock(&d->evtchn.lock);
-    chn = take_first(&d->evtchn);
-    if (unlikely(chn == NULL))
-        rc = evtchn_take_port(v, d, &chn);
-    if (likely(rc == 0)) {
-        chn->u.unbound.remote = remote;
-        evtchn_open_port(chn, EVTCHN_UNBOUND);
-        *port = chn->port;
-    }
+    rc = evtchn_take_port(v, d, &chn);
+    if (rc == 0)
+        offer(chn, remote, port);
     spin_unlock(&d->evtchn.lock);
     return rc;
+}
+
+/* Nothing is called on the short way, which therefore saves no registers. */
+int evtchn_alloc_unbound(struct vcpu *v, struct domain *d, domid_t remote, uint32_t *port)
+{
+    if (likely(spin_trylock(&d->evtchn.lock))) {
+        struct evtchn *chn = take_first(&d->evtchn);
+
+        if (likely(chn != NULL)) {
+            offer(chn, remote, port);
+            spin_unlock(&d->evtchn.lock);
+            return 0;
+        }
+        spin_unlock(&d->evtchn.lock);
+    }
+    return alloc_unbound_slow(v, d, remote, port);
 }
 
 /* --- Closing --- */
@@ -393,8 +415,8 @@ static void lock_for_close(struct domain *d, const struct evtchn *chn, struct do
     }
 }
 
-/* A port that is bound, or not open at all. */
-static int close_bound(struct vcpu *v, struct domain *d, struct evtchn *chn)
+/* Any port, open or not. */
+static __attribute__((noinline)) int close_slow(struct vcpu *v, struct domain *d, struct evtchn *chn)
 {
     struct domain *peer;
     bool open;
@@ -409,20 +431,26 @@ static int close_bound(struct vcpu *v, struct domain *d, struct evtchn *chn)
     return likely(open) ? 0 : fail(v, -EINVAL, "event channels: close: port {0} is not open", chn->port, 0);
 }
 
+/* As evtchn_alloc_unbound: a port that nobody bound to, and locks that nobody holds. */
 int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
 {
     struct evtchn *chn = evtchn_lookup(&d->evtchn, port);
 
     if (unlikely(chn == NULL))
         return evtchn_no_port(v, d, port);
-    spin_lock(&d->evtchn.lock);
-    if (likely(evtchn_state_of(chn) == EVTCHN_UNBOUND)) {
-        close_here(d, chn);
+    if (likely(spin_trylock(&d->evtchn.lock))) {
+        if (likely(evtchn_state_of(chn) == EVTCHN_UNBOUND && d->evtchn.fifo == NULL &&
+                   spin_trylock(&chn->lock))) {
+            evtchn_open_port(chn, EVTCHN_FREE);
+            evtchn_2l_clear_pending(d, port);
+            spin_unlock(&chn->lock);
+            give_back(&d->evtchn, port);
+            spin_unlock(&d->evtchn.lock);
+            return 0;
+        }
         spin_unlock(&d->evtchn.lock);
-        return 0;
     }
-    spin_unlock(&d->evtchn.lock);
-    return close_bound(v, d, chn);
+    return close_slow(v, d, chn);
 }
 
 /* Closes ports from reset_next on. -EAGAIN: gave way. */

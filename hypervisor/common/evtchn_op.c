@@ -316,13 +316,21 @@ static int bad_argument(struct vcpu *v, unsigned long op, uint64_t untrusted_arg
                 untrusted_arg, op);
 }
 
-/* The common case of alloc_unbound: a port of the caller's own. The two domain ids are one word. */
-static long alloc_own(struct vcpu *v, uint32_t domains, uint64_t untrusted_arg)
+/* The two domain ids of alloc_unbound are one word; mostly the port is to be the caller's own. */
+static __attribute__((noinline)) long do_alloc_unbound(struct vcpu *v, uint64_t untrusted_arg)
 {
-    domid_t remote = domains >> 16 == DOMID_SELF ? v->domain->id : (domid_t)(domains >> 16);
-    uint32_t port;
-    int rc = evtchn_alloc_unbound(v, v->domain, remote, &port);
+    domid_t self = v->domain->id, owner, remote;
+    uint32_t domains, port;
+    int rc;
 
+    if (unlikely(get_guest_u32(&domains, untrusted_arg)))
+        return bad_argument(v, EVTCHNOP_alloc_unbound, untrusted_arg);
+    owner = (domid_t)domains;
+    remote = domains >> 16 == DOMID_SELF ? self : (domid_t)(domains >> 16);
+    if (unlikely(owner != DOMID_SELF && owner != self))
+        return subop_dispatch(v, evtchn_table, ARRAY_SIZE(evtchn_table), EVTCHNOP_alloc_unbound,
+                              untrusted_arg);
+    rc = evtchn_alloc_unbound(v, v->domain, remote, &port);
     if (unlikely(rc != 0))
         return rc;
     if (likely(!put_guest_u32(untrusted_arg + offsetof(struct evtchn_alloc_unbound, port), port)))
@@ -331,36 +339,32 @@ static long alloc_own(struct vcpu *v, uint32_t domains, uint64_t untrusted_arg)
     return bad_argument(v, EVTCHNOP_alloc_unbound, untrusted_arg);
 }
 
-/* Everything but send. What is frequent goes past the table: its argument begins with, or is, one word. */
 static __attribute__((noinline)) long other_op(struct vcpu *v, unsigned long op, uint64_t untrusted_arg)
 {
-    uint32_t word;
+    uint32_t port;
 
-    if (op == EVTCHNOP_close || op == EVTCHNOP_unmask || op == EVTCHNOP_alloc_unbound) {
-        if (unlikely(get_guest_u32(&word, untrusted_arg)))
-            return bad_argument(v, op, untrusted_arg);
-        if (op == EVTCHNOP_close)
-            return evtchn_close(v, v->domain, word);
-        if (op == EVTCHNOP_unmask)
-            return evtchn_unmask(v, word);
-        if (likely((word & 0xffff) == DOMID_SELF || (word & 0xffff) == v->domain->id))
-            return alloc_own(v, word, untrusted_arg);
-    }
+    if (op == EVTCHNOP_unmask)
+        return unlikely(get_guest_u32(&port, untrusted_arg)) ? bad_argument(v, op, untrusted_arg)
+                                                             : evtchn_unmask(v, port);
     if (op == EVTCHNOP_reset || op == EVTCHNOP_reset_cont)
         return do_reset(v, untrusted_arg);
     return subop_dispatch(v, evtchn_table, ARRAY_SIZE(evtchn_table), op, untrusted_arg);
 }
 
+/* What is frequent goes past the table: its argument begins with, or is, one word. */
 long do_event_channel_op(struct vcpu *v, unsigned long op, unsigned long untrusted_arg, unsigned long a3,
                          unsigned long a4, unsigned long a5)
 {
     struct evtchn *chn;
     uint32_t port;
 
-    if (unlikely(op != EVTCHNOP_send))
-        return other_op(v, op, untrusted_arg);
+    if (unlikely(op != EVTCHNOP_send && op != EVTCHNOP_close))
+        return op == EVTCHNOP_alloc_unbound ? do_alloc_unbound(v, untrusted_arg)
+                                            : other_op(v, op, untrusted_arg);
     if (unlikely(get_guest_u32(&port, untrusted_arg)))
         return bad_argument(v, op, untrusted_arg);
+    if (unlikely(op == EVTCHNOP_close))
+        return evtchn_close(v, v->domain, port);
     chn = evtchn_lookup(&v->domain->evtchn, port);
     if (unlikely(chn == NULL))
         return evtchn_no_port(v, v->domain, port);
