@@ -314,7 +314,8 @@ static struct tree_node *node_new(struct path name, struct perms *perms, const v
 {
     struct tree_node *n = xmalloc(sizeof(*n) + name.len + len);
 
-    *n = (struct tree_node){.refs = 1, .value_len = len, .name_len = (uint16_t)name.len, .perms = perms};
+    *n = (struct tree_node){
+        .refs = 1, .value_len = (uint16_t)len, .name_len = (uint16_t)name.len, .perms = perms};
     memcpy(n->bytes, name.s, name.len);
     if (len) {
         memcpy(n->bytes + name.len, value, len);
@@ -389,7 +390,7 @@ struct tree_node *tree_set_value(struct tree *t, struct path path, const void *v
 
     if (len != n->value_len) {
         n = *slot = xrealloc(n, sizeof(*n) + n->name_len + len);
-        n->value_len = len;
+        n->value_len = (uint16_t)len;
     }
     if (len) {
         memcpy(n->bytes + n->name_len, value, len);

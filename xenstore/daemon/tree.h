@@ -24,7 +24,7 @@ struct tree_block;
 
 struct tree_node {
     uint32_t refs;
-    uint32_t value_len;
+    uint16_t value_len; /* a message's payload at most */
     uint16_t name_len;
     uint64_t version;
     uint64_t kids_version;
