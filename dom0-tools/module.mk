@@ -14,7 +14,8 @@ XML2_CFLAGS := -I/usr/include/libxml2
 LIBBULKHEAD_SO := $(BUILD)/lib/libbulkhead.so.1
 LIBBULKHEAD_A := $(BUILD)/lib/libbulkhead.a
 LIBBULKHEAD_XML := $(BUILD)/lib/libbulkhead-xml.so.1
-LIBRARIES += $(LIBBULKHEAD_XML) $(LIBBULKHEAD_SO) $(LIBBULKHEAD_A) $(BUILD)/lib/bulkhead.pc
+LIBBULKHEAD_UNPACK := $(BUILD)/lib/libbulkhead-unpack.so.1
+LIBRARIES += $(LIBBULKHEAD_XML) $(LIBBULKHEAD_UNPACK) $(LIBBULKHEAD_SO) $(LIBBULKHEAD_A) $(BUILD)/lib/bulkhead.pc
 
 BH_LIB_OBJ := $(call objects,libbulkhead,$(BH_LIB_SRC))
 $(BUILD)/obj/libbulkhead/%.o: %.c
@@ -41,16 +42,20 @@ $(LIBBULKHEAD_XML): $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.o
 	$(CC) -shared -Wl,-soname,libbulkhead-xml.so.1 -Wl,-Bsymbolic -o $@ $< -lxml2
 -include $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.d
 
+$(LIBBULKHEAD_UNPACK): $(BUILD)/obj/libbulkhead/dom0-tools/lib/unpack.o
+	@mkdir -p $(@D)
+	$(CC) -shared -Wl,-soname,libbulkhead-unpack.so.1 -Wl,-Bsymbolic -o $@ $< $(BH_LIB_LIBS)
+
 $(BUILD)/lib/bulkhead.pc: dom0-tools/lib/bulkhead.pc.in Config.mk
 	@mkdir -p $(@D)
 	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
 
-$(eval $(call program,bh,$(BH_CLI_SRC) $(BH_CONFIG_LOAD),,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -rdynamic -lyajl \
-    -lncursesw))
-$(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0-tools/lib/daemon.c $(BH_CONFIG_LOAD), \
-    ,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -rdynamic -lyajl))
+$(eval $(call program,bh,$(BH_CLI_SRC) $(BH_CONFIG_LOAD) dom0-tools/lib/unpack_plugin.c,,$(LIBBULKHEAD_A) -rdynamic \
+    -lyajl -lncursesw))
+$(eval $(call program,bh-monitor,$(addprefix dom0-tools/monitor/,monitor.c) dom0-tools/lib/daemon.c $(BH_CONFIG_LOAD) \
+    dom0-tools/lib/unpack_plugin.c,,$(LIBBULKHEAD_A) -rdynamic -lyajl))
 $(eval $(call program,bh-consoled,$(addprefix dom0-tools/consoled/,consoled.c ring.c log.c) dom0-tools/lib/daemon.c \
-    dom0-tools/lib/xenio.c,,$(LIBBULKHEAD_A) $(BH_LIB_LIBS) -lutil))
+    dom0-tools/lib/xenio.c dom0-tools/lib/unpack_plugin.c,,$(LIBBULKHEAD_A) -rdynamic -lutil))
 
 # Manual pages, completion and schema come out of the program's own tables.
 BH_PAGES := $(BUILD)/man/bh.8 $(BUILD)/man/bh.cfg.5 $(BUILD)/share/bh.bash-completion $(BUILD)/share/domain.schema.json

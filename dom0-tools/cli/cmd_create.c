@@ -202,7 +202,7 @@ static int convert(struct call *call, const struct doc *doc)
     else
         return failed_text(call, "--to=%s: allowed are cfg, xml and json", to);
     if (!text)
-        return failed_text(call, "no memory");
+        return failed_text(call, "cannot make %s: no memory, or (xml) libbulkhead-xml.so.1 is not there", to);
     if (output)
         out = fopen(output, "we");
     if (!out || fputs(text, out) < 0 || (output && fclose(out))) {
