@@ -3,10 +3,14 @@
 #include <bh/domain.h>
 #include <bh/hypercall.h>
 #include <bh/hypercall.h>
+#include <asm/cr.h>
+#include <asm/layout.h>
 #include <asm/percpu.h>
 
 #define DEFINE(name, value)     __asm__ volatile(".ascii \"->" #name " %c0\"" : : "i"(value))
 #define OFFSET(name, type, mem) DEFINE(name, offsetof(struct type, mem))
+
+_Static_assert(HV_END - HV_START == 1UL << 43, "HV_SIZE_BITS");
 
 void asm_offsets(void);
 void asm_offsets(void)
@@ -68,11 +72,47 @@ void asm_offsets(void)
     OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
     OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
     OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
+    OFFSET(VCPU_entry_short, vcpu, arch.pv.entry_short);
+    OFFSET(IRET_rax, iret_context, rax);
+    OFFSET(IRET_r11, iret_context, r11);
+    OFFSET(IRET_rcx, iret_context, rcx);
+    OFFSET(IRET_flags, iret_context, flags);
+    OFFSET(IRET_rip, iret_context, rip);
+    OFFSET(IRET_cs, iret_context, cs);
+    OFFSET(IRET_rflags, iret_context, rflags);
+    OFFSET(IRET_rsp, iret_context, rsp);
+    OFFSET(IRET_ss, iret_context, ss);
+    DEFINE(VGCF_IN_SYSCALL, VGCF_IN_SYSCALL);
+    DEFINE(HYPERCALL_IRET, __HYPERVISOR_iret);
+    DEFINE(PAGE_BITS, PAGE_SHIFT);
+    DEFINE(HV_SIZE_BITS, 43);
+    DEFINE(RFLAGS_IF, FLAG_IF);
+    DEFINE(RFLAGS_FIXED, 2);
+    DEFINE(RFLAGS_ENTRY_CLEAR, FLAG_ENTRY_CLEAR);
+    DEFINE(RFLAGS_GUEST, FLAG_GUEST);
     DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
     DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
     OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
     OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
     OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
+    OFFSET(VCPU_entry_short, vcpu, arch.pv.entry_short);
+    OFFSET(IRET_rax, iret_context, rax);
+    OFFSET(IRET_r11, iret_context, r11);
+    OFFSET(IRET_rcx, iret_context, rcx);
+    OFFSET(IRET_flags, iret_context, flags);
+    OFFSET(IRET_rip, iret_context, rip);
+    OFFSET(IRET_cs, iret_context, cs);
+    OFFSET(IRET_rflags, iret_context, rflags);
+    OFFSET(IRET_rsp, iret_context, rsp);
+    OFFSET(IRET_ss, iret_context, ss);
+    DEFINE(VGCF_IN_SYSCALL, VGCF_IN_SYSCALL);
+    DEFINE(HYPERCALL_IRET, __HYPERVISOR_iret);
+    DEFINE(PAGE_BITS, PAGE_SHIFT);
+    DEFINE(HV_SIZE_BITS, 43);
+    DEFINE(RFLAGS_IF, FLAG_IF);
+    DEFINE(RFLAGS_FIXED, 2);
+    DEFINE(RFLAGS_ENTRY_CLEAR, FLAG_ENTRY_CLEAR);
+    DEFINE(RFLAGS_GUEST, FLAG_GUEST);
     DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
     DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
     OFFSET(VCPU_iopl, vcpu, arch.pv.iopl);

@@ -193,6 +193,11 @@ void cpu_speculation_init(void)
         patch_calls((uint64_t)spec_exit_thunk);
 }
 
+bool cpu_speculation_guards_entry(void)
+{
+    return spec_entry_rsb || spec_entry_ibrs || spec_exit_verw;
+}
+
 void cpu_speculation_report(void)
 {
     printk(LOG_INFO,

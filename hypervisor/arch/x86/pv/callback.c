@@ -3,6 +3,7 @@
  * callbacks. All state is the calling vcpu's own and needs no lock. Addresses are checked when they are set:
  * canonical and outside the hypervisor's range, so that entering them can only fault in the guest.
  */
+#include <asm/cpufeature.h>
 #include <asm/layout.h>
 #include <asm/pv.h>
 #include <bh/domain.h>
@@ -54,6 +55,12 @@ DECLARE_HYPERCALL(do_set_trap_table)
     return fail(v, -EINVAL, "trap table: no end after {0} entries", 257, 0);
 }
 
+/* The short form masks events, and has no room for what guards the way in where a CPU needs that. */
+void pv_choose_entry(struct vcpu *v)
+{
+    v->arch.pv.entry_short = v->arch.pv.syscall_mask_events && !cpu_speculation_guards_entry();
+}
+
 static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64_t address)
 {
     struct pv_vcpu *pv = &v->arch.pv;
@@ -71,6 +78,7 @@ static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64
     case CALLBACKTYPE_syscall:
         pv->syscall_callback = address;
         pv->syscall_mask_events = mask_events;
+        pv_choose_entry(v);
         return 0;
     case CALLBACKTYPE_syscall32:
         pv->syscall32_callback = address;

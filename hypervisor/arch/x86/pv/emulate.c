@@ -120,7 +120,13 @@ static bool ports_allowed(struct vcpu *v, uint16_t port, unsigned int bytes)
         return true;
     if (port + bytes > pv->iobmp_limit)
         return false;
-    if (copy_from_guest(v, bits, pv->iobmp + port / 8, (port % 8 + bytes > 8) ? 2 : 1))
+    /* The map lies in the kernel's memory, which user mode's page tables do not show. */
+    if (!pv->kernel_mode)
+        write_cr3(mfn_to_paddr(pv->guest_table));
+    size_t missing = copy_from_guest(v, bits, pv->iobmp + port / 8, (port % 8 + bytes > 8) ? 2 : 1);
+    if (!pv->kernel_mode)
+        write_cr3(v->arch.cr3);
+    if (missing)
         return false;
     uint32_t mask = ((1U << bytes) - 1) << (port % 8);
     return !((bits[0] | bits[1] << 8) & mask);

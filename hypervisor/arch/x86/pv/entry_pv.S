@@ -17,24 +17,206 @@
 
         .text
 
-/* Completes struct cpu_regs below the pushed SS and RSP. Clobbers nothing but the stack. */
-.macro SAVE_SYSCALL_FRAME cs
-        push    %r11                    /* rflags */
-        push    $\cs
-        push    %rcx                    /* rip */
+/* From rip, cs, rflags, rsp and ss on the stack to the whole of struct cpu_regs. Clobbers nothing else. */
+.macro COMPLETE_FRAME vector
         sub     $8, %rsp
-        movl    $ENTRY_SYSCALL_VECTOR, 4(%rsp) /* vector */
+        movl    $\vector, 4(%rsp)
         SAVE_REGS
         SPEC_ENTRY
 .endm
 
+/* Members of cpu_info while rsp is at the frame's rip. */
+#define AT_RIP(offset) ((offset) - REGS_rip)(%rsp)
+
+/*
+ * The two ways that every system call takes have short forms, which keep to a few scratch registers and build no frame:
+ * in here (a system call of user mode for its kernel) and .Liret_short below (the kernel's return). Both check first, and
+ * leave to the long form whatever is unusual: pending work or events, masked events, a vcpu whose callbacks or whose CPU's
+ * protection against speculation want more (entry_short is 0), addresses that are not the guest's.
+ */
         .globl  pv_syscall_entry
 pv_syscall_entry:
-        SAVE_SYSCALL_FRAME SEL_GUEST_CS64
-        mov     CPU_INFO_current(%rsp), %rbx
-        cmpb    $0, VCPU_kernel_mode(%rbx)
-        je      .Lsystem_call
+        push    %r11                    /* rflags */
+        push    $SEL_GUEST_CS64
+        push    %rcx                    /* rip */
+        mov     AT_RIP(CPU_INFO_current), %rcx
+        cmpb    $0, VCPU_kernel_mode(%rcx)
+        jne     .Lhypercall
 
+        cmpb    $0, VCPU_entry_short(%rcx)
+        je      .Lsystem_call
+        mov     VCPU_info(%rcx), %r11
+        cmpw    $0, VCPUINFO_pending(%r11) /* nothing pending, nothing masked */
+        jne     .Lsystem_call
+        cmpl    $0, AT_RIP(CPU_INFO_work)
+        jne     .Lsystem_call
+
+        /* To the kernel's page tables; then the frame goes to its stack: trap.c draws it. */
+        push    VCPU_syscall_callback(%rcx)
+        movb    $1, VCPU_kernel_mode(%rcx)
+        movb    $1, VCPUINFO_mask(%r11)
+        mov     VCPU_guest_table(%rcx), %r11
+        shl     $PAGE_BITS, %r11
+        mov     %r11, VCPU_cr3(%rcx)
+        swapgs
+        mov     %r11, %cr3
+        mov     VCPU_kernel_sp(%rcx), %r11 /* aligned, the guest's: set_kernel_stack() */
+        ASM_STAC
+        mov     8(%rsp), %rcx
+.Lframe_0:
+        mov     %rcx, -56(%r11)         /* rcx */
+.Lframe_1:
+        mov     %rcx, -40(%r11)         /* rip */
+.Lframe_2:
+        movq    $SEL_GUEST_CS64, -32(%r11)
+        mov     24(%rsp), %rcx
+.Lframe_3:
+        mov     %rcx, -48(%r11)         /* r11 */
+.Lframe_4:
+        mov     %rcx, -24(%r11)         /* rflags */
+        and     $~RFLAGS_ENTRY_CLEAR, %ecx
+        or      $RFLAGS_IF, %ecx
+        push    %rcx
+        mov     40(%rsp), %rcx
+.Lframe_5:
+        mov     %rcx, -16(%r11)         /* rsp */
+.Lframe_6:
+        movq    $SEL_GUEST_DS, -8(%r11) /* ss */
+        ASM_CLAC
+        lea     -56(%r11), %rcx
+        mov     %rcx, 40(%rsp)
+        pop     %r11                    /* rflags */
+        pop     %rcx                    /* rip: the callback */
+        mov     24(%rsp), %rsp
+        sysretq
+        EXTABLE .Lframe_0, .Lframe_fault
+        EXTABLE .Lframe_1, .Lframe_fault
+        EXTABLE .Lframe_2, .Lframe_fault
+        EXTABLE .Lframe_3, .Lframe_fault
+        EXTABLE .Lframe_4, .Lframe_fault
+        EXTABLE .Lframe_5, .Lframe_fault
+        EXTABLE .Lframe_6, .Lframe_fault
+
+        /* The kernel's stack takes no frame: its end. */
+.Lframe_fault:
+        ASM_CLAC
+        GET_CPU_INFO %rcx
+        lea     REGS_rip(%rcx), %rsp
+        mov     (%rsp), %rcx
+        mov     16(%rsp), %r11
+        COMPLETE_FRAME 0
+        mov     %rsp, %rdi
+        call    pv_kernel_stack_fault
+        jmp     pv_return_to_guest
+
+.Lsystem_call:
+        mov     (%rsp), %rcx
+        mov     16(%rsp), %r11
+        COMPLETE_FRAME ENTRY_SYSCALL_VECTOR
+        mov     CPU_INFO_current(%rsp), %rdi
+        mov     %rsp, %rsi
+        call    pv_deliver_syscall
+        jmp     pv_return_to_guest
+
+/*
+ * HYPERVISOR_iret to user mode (iret.c is the long form and tells what the context is). rcx: the vcpu. rax, rcx and r11
+ * are free: the context brings their values.
+ */
+.Liret_short:
+        cmpb    $0, VCPU_entry_short(%rcx)
+        je      .Lhypercall_frame
+        cmpq    $-1, VCPU_guest_table_user(%rcx)
+        je      .Lhypercall_frame
+        mov     AT_RIP(REGS_rsp), %r11
+        movabs  $-HV_START, %rcx
+        add     %r11, %rcx
+        shr     $HV_SIZE_BITS, %rcx
+        jz      .Lhypercall_frame
+        ASM_STAC
+.Lcontext_0:
+        movl    IRET_cs(%r11), %ecx
+        not     %ecx
+        test    $3, %cl
+        jne     .Liret_long
+.Lcontext_1:
+        mov     IRET_rflags(%r11), %rcx
+        test    $RFLAGS_IF, %ecx
+        je      .Liret_long
+.Lcontext_2:
+        testl   $VGCF_IN_SYSCALL, IRET_flags(%r11)
+        jne     .Liret_long
+        and     $RFLAGS_GUEST, %ecx
+        or      $RFLAGS_FIXED, %ecx
+        mov     %rcx, AT_RIP(REGS_rflags)
+.Lcontext_3:
+        mov     IRET_rip(%r11), %rcx
+        mov     %rcx, AT_RIP(REGS_rip)
+.Lcontext_4:
+        movzwl  IRET_cs(%r11), %ecx
+        or      $3, %ecx                /* it may have changed since it was looked at */
+        mov     %rcx, AT_RIP(REGS_cs)
+.Lcontext_5:
+        movzwl  IRET_ss(%r11), %ecx
+        or      $3, %ecx
+        mov     %rcx, AT_RIP(REGS_ss)
+.Lcontext_6:
+        mov     IRET_rax(%r11), %rax
+        push    %rax
+.Lcontext_7:
+        mov     IRET_rcx(%r11), %rax
+        push    %rax
+.Lcontext_8:
+        mov     IRET_rsp(%r11), %rcx
+.Lcontext_9:
+        mov     IRET_r11(%r11), %r11
+        ASM_CLAC
+        mov     %rcx, (REGS_rsp - REGS_rip + 16)(%rsp)
+        mov     (CPU_INFO_current - REGS_rip + 16)(%rsp), %rcx
+        movb    $0, VCPU_kernel_mode(%rcx)
+        movb    $0, VCPU_nmi_active(%rcx)
+        mov     VCPU_guest_table_user(%rcx), %rax
+        shl     $PAGE_BITS, %rax
+        mov     %rax, VCPU_cr3(%rcx)
+        swapgs
+        mov     %rax, %cr3
+        mov     VCPU_info(%rcx), %rax
+        movb    $0, VCPUINFO_mask(%rax)
+        cmpb    $0, VCPUINFO_pending(%rax)
+        pop     %rcx
+        pop     %rax
+        jne     .Liret_event
+        cmpl    $0, AT_RIP(CPU_INFO_work)
+        jne     .Liret_event
+        jmp     .Lguest_iretq
+.Liret_event:
+        COMPLETE_FRAME 0
+        jmp     pv_return_to_guest
+
+        /* Unusual, or not readable: undone is nothing but the frame, whose rsp still is the context's address. */
+.Liret_long:
+        ASM_CLAC
+        GET_CPU_INFO %rcx
+        lea     REGS_rip(%rcx), %rsp
+        mov     $HYPERCALL_IRET, %eax
+        jmp     .Lhypercall_frame
+        EXTABLE .Lcontext_0, .Liret_long
+        EXTABLE .Lcontext_1, .Liret_long
+        EXTABLE .Lcontext_2, .Liret_long
+        EXTABLE .Lcontext_3, .Liret_long
+        EXTABLE .Lcontext_4, .Liret_long
+        EXTABLE .Lcontext_5, .Liret_long
+        EXTABLE .Lcontext_6, .Liret_long
+        EXTABLE .Lcontext_7, .Liret_long
+        EXTABLE .Lcontext_8, .Liret_long
+        EXTABLE .Lcontext_9, .Liret_long
+
+.Lhypercall:
+        cmp     $HYPERCALL_IRET, %rax
+        je      .Liret_short
+.Lhypercall_frame:
+        mov     (%rsp), %rcx
+        COMPLETE_FRAME ENTRY_SYSCALL_VECTOR
+        mov     CPU_INFO_current(%rsp), %rbx
         /* A hypercall: rax number; rdi, rsi, rdx, r10, r8 arguments. */
         cmp     $HYPERCALL_MAX, %rax
         sbb     %r11, %r11              /* all ones if in range: a mispredicted branch reads row 0, no more */
@@ -125,12 +307,6 @@ pv_return_to_guest:
         call    pv_deliver_nmi
         jmp     pv_return_to_guest
 
-.Lsystem_call:
-        mov     %rbx, %rdi
-        mov     %rsp, %rsi
-        call    pv_deliver_syscall
-        jmp     pv_return_to_guest
-
 .Lbad_hypercall:
         mov     %rbx, %rdi
         call    hypercall_unknown
@@ -154,8 +330,10 @@ pv_return_to_guest:
 /* SYSCALL from 32-bit code: always the guest's user mode. */
         .globl  pv_syscall32_entry
 pv_syscall32_entry:
-        SAVE_SYSCALL_FRAME SEL_GUEST_CS32
-        movl    $0, REGS_vector(%rsp)   /* leave by IRETQ: SYSRETQ returns to 64-bit code */
+        push    %r11
+        push    $SEL_GUEST_CS32
+        push    %rcx
+        COMPLETE_FRAME 0                /* leave by IRETQ: SYSRETQ returns to 64-bit code */
         mov     CPU_INFO_current(%rsp), %rdi
         mov     %rsp, %rsi
         call    pv_deliver_syscall32

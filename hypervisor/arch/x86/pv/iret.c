@@ -3,8 +3,8 @@
  *
  * The context lies at the guest's rsp (public/arch-x86_64.h, struct iret_context); rcx, r11 and rax were
  * pushed by the hypercall page. Nothing in it is trusted: cs and ss get privilege level 3, rflags loses what
- * the guest may not set and IF becomes the event mask. What hardware still refuses faults at our IRETQ and
- * comes back as a #GP (pv/trap.c).
+ * the guest may not set and IF becomes the event mask. This is the long form: the usual return to user mode
+ * is in entry_pv.S. What hardware still refuses faults at our IRETQ and comes back as a #GP (pv/trap.c).
  */
 #include <asm/pv.h>
 #include <asm/cr.h>
@@ -15,8 +15,7 @@
 #include <bh/hypercall.h>
 #include <public/xen.h>
 
-#define FLAG_FIXED      (1UL << 1)
-#define FLAG_VIRTUAL_IF (3UL << 19)
+#define FLAG_FIXED (1UL << 1)
 
 static bool read_context(struct iret_context *to, uint64_t untrusted_from)
 {
@@ -59,11 +58,9 @@ DECLARE_HYPERCALL(do_iret)
         if (pv->kernel_mode)
             pv_toggle_mode(v);
     }
-    if (unlikely(v->domain->vm_assist & (1U << VMASST_TYPE_architectural_iopl)))
-        pv->iopl = (context.rflags & FLAG_IOPL) >> 12;
     regs->rip = context.rip;
     regs->cs = context.cs | 3;
-    regs->rflags = (context.rflags & ~(FLAG_IOPL | FLAG_VM | FLAG_VIRTUAL_IF)) | FLAG_IF | FLAG_FIXED;
+    regs->rflags = (context.rflags & FLAG_GUEST) | FLAG_IF | FLAG_FIXED;
     regs->rsp = context.rsp;
     regs->ss = context.ss | 3;
     if (!(context.flags & VGCF_in_syscall)) {

@@ -27,9 +27,6 @@
 #include <bh/guest.h>
 #include <public/xen.h>
 
-/* What entering a handler clears. */
-#define RFLAGS_ENTRY_CLEAR (FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC)
-
 #define FRAME_MAX_BYTES 64
 
 static inline bool guest_range_ok(uint64_t address)
@@ -58,8 +55,6 @@ static inline __attribute__((always_inline)) void enter_kernel(struct vcpu *v, s
     uint64_t cs = regs->cs, sp;
     uint64_t rflags = regs->rflags & ~FLAG_IF;
 
-    if (unlikely(v->domain->vm_assist & (1U << VMASST_TYPE_architectural_iopl)))
-        rflags |= (uint64_t)v->arch.pv.iopl << 12;
     if (!mask)
         rflags |= FLAG_IF;
     if (v->arch.pv.kernel_mode) {
@@ -91,7 +86,7 @@ static inline __attribute__((always_inline)) void enter_kernel(struct vcpu *v, s
         WRITE_ONCE(info->evtchn_upcall_mask, 1);
     regs->rip = entry;
     regs->cs = FLAT_KERNEL_CS;
-    regs->rflags = (regs->rflags & ~(RFLAGS_ENTRY_CLEAR | FLAG_IOPL)) | FLAG_IF;
+    regs->rflags = (regs->rflags & ~FLAG_ENTRY_CLEAR) | FLAG_IF;
     regs->rsp = sp;
     regs->ss = FLAT_KERNEL_SS;
     regs->vector = ENTRY_SYSCALL; /* rcx and r11 are in the frame: SYSRETQ may lose them */
@@ -101,6 +96,15 @@ fault:
     guest_access_end();
     domain_crash(v->domain, "vcpu %u: kernel stack at %#lx takes no frame (entering %#lx from %#lx)", v->id,
                  (unsigned long)sp, (unsigned long)entry, (unsigned long)regs->rip);
+}
+
+/* The short form of a system call (entry_pv.S) found that the kernel's stack is not writable. */
+void pv_kernel_stack_fault(struct cpu_regs *regs)
+{
+    struct vcpu *v = cpu_info()->current;
+
+    domain_crash(v->domain, "vcpu %u: kernel stack below %#lx takes no frame (system call at %#lx)", v->id,
+                 (unsigned long)v->arch.pv.kernel_sp, (unsigned long)regs->rip);
 }
 
 void pv_deliver_bounce(struct vcpu *v, struct cpu_regs *regs)

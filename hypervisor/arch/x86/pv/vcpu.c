@@ -139,6 +139,14 @@ static int check_context(struct vcpu *caller, struct vcpu *v, const struct vcpu_
     return 0;
 }
 
+/* Frames go below an aligned address, and never into the hypervisor's range: then to 0, where they fault. */
+static void set_kernel_stack(struct vcpu *v, uint64_t ss, uint64_t sp)
+{
+    sp &= ~15UL;
+    v->arch.pv.kernel_ss = ss | 3;
+    v->arch.pv.kernel_sp = sp - 64 >= HV_START && sp - 64 < HV_END ? 0 : sp;
+}
+
 static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
 {
     struct pv_vcpu *pv = &v->arch.pv;
@@ -148,6 +156,7 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     regs->vector = 0;
     regs->cs |= 3;
     regs->ss |= 3;
+    v->arch.pv.iopl = regs->rflags >> 12 & 3; /* kernels bring up their other CPUs with it */
     regs->rflags = (regs->rflags & 0x3f0dd5UL) | FLAG_IF | FLAG_FIXED;
     regs->rflags &= ~(3UL << 12 | 1UL << 17 | 3UL << 19);
     pv->ds = c->user_regs.ds;
@@ -158,8 +167,7 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     pv->gs_base_kernel = c->gs_base_kernel;
     pv->gs_base_user = c->gs_base_user;
     pv->kernel_mode = (c->flags & VGCF_in_kernel) != 0;
-    pv->kernel_ss = c->kernel_ss | 3;
-    pv->kernel_sp = c->kernel_sp;
+    set_kernel_stack(v, c->kernel_ss, c->kernel_sp);
     pv->ctrlreg[0] = c->ctrlreg[0];
     pv->ctrlreg[4] = c->ctrlreg[4];
     pv->event_callback = c->event_callback_eip;
@@ -167,6 +175,7 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     pv->syscall_callback = c->syscall_callback_eip;
     pv->failsafe_mask_events = (c->flags & VGCF_failsafe_disables_events) != 0;
     pv->syscall_mask_events = (c->flags & VGCF_syscall_disables_events) != 0;
+    pv_choose_entry(v);
     for (unsigned int i = 0; i < 256; i++) {
         const struct trap_info *t = &c->trap_ctxt[i];
         pv->trap[i] = (struct pv_trap){t->address, t->cs | 3, TI_GET_DPL(t), TI_GET_IF(t) != 0};
@@ -177,10 +186,9 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     v->arch.debugreg[7] = (c->debugreg[7] & DR7_WRITABLE & ~DR7_GLOBAL_DETECT) | DR7_RESERVED_ONE;
     if (c->flags & VGCF_i387_valid)
         memcpy(v->arch.fpu, c->fpu_ctxt.x, sizeof(c->fpu_ctxt.x));
-    v->domain->vm_assist |=
-        (uint32_t)c->vm_assist & (1U << VMASST_TYPE_4gb_segments | 1U << VMASST_TYPE_writable_pagetables |
-                                  1U << VMASST_TYPE_pae_extended_cr3 | 1U << VMASST_TYPE_architectural_iopl |
-                                  1U << VMASST_TYPE_runstate_update_flag);
+    v->domain->vm_assist |= (uint32_t)c->vm_assist &
+                            (1U << VMASST_TYPE_4gb_segments | 1U << VMASST_TYPE_writable_pagetables |
+                             1U << VMASST_TYPE_pae_extended_cr3 | 1U << VMASST_TYPE_runstate_update_flag);
 }
 
 int pv_set_context(struct vcpu *caller, struct vcpu *v, const struct vcpu_guest_context *c)
@@ -288,8 +296,7 @@ int arch_vcpu_initialise(struct vcpu *caller, struct vcpu *v, uint64_t untrusted
 
 DECLARE_HYPERCALL(do_stack_switch)
 {
-    v->arch.pv.kernel_ss = a1 | 3;
-    v->arch.pv.kernel_sp = a2;
+    set_kernel_stack(v, a1, a2);
     return 0;
 }
 

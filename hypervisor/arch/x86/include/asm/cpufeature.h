@@ -92,6 +92,8 @@ void cpu_enable_features(void);
  * becomes read-only. */
 void cpu_speculation_init(void);
 void cpu_speculation_report(void); /* prints what is on */
+/* Whether the ways in or out are patched with guards. */
+bool cpu_speculation_guards_entry(void);
 /* Indirect branch barrier between domains where needed. */
 void cpu_speculation_switch(void);
 

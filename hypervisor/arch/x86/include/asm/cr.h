@@ -35,4 +35,9 @@
 #define FLAG_VM   (1UL << 17)
 #define FLAG_AC   (1UL << 18)
 
+/* What entering a guest's handler clears. */
+#define FLAG_ENTRY_CLEAR (FLAG_TF | FLAG_IOPL | FLAG_NT | FLAG_RF | FLAG_VM | FLAG_AC)
+/* What a guest may have set: all but IOPL, VM, VIF, VIP. */
+#define FLAG_GUEST 0x254fd5UL
+
 #endif

@@ -1,9 +1,10 @@
 /*
  * The x86 half of domains and vcpus.
  *
- * PV address spaces: a vcpu has two top-level page tables, one for its kernel and one for its user mode (both run in
- * ring 3); `kernel_mode` tells which is in use. Both are PGT_l4 pages on which the vcpu holds type references
- * (guest_table, guest_table_user; INVALID_MFN: none). cr3 is what is loaded now, or will be at the next switch in.
+ * PV address spaces: a vcpu has two top-level page tables, one for its kernel and one for its user mode (both
+ * run in ring 3); `kernel_mode` tells which is in use. Both are PGT_l4 pages on which the vcpu holds type
+ * references (guest_table, guest_table_user; INVALID_MFN: none). cr3 is what is loaded now, or will be at the
+ * next switch in.
  */
 #ifndef ASM_X86_DOMAIN_H
 #define ASM_X86_DOMAIN_H
@@ -23,20 +24,22 @@ struct vcpu_guest_context;
 struct pv_trap {
     uint64_t address; /* guest handler; 0: none */
     uint16_t cs;
-    uint8_t dpl;    /* software interrupts are allowed from rings >= this (0 kernel, 3 user) */
+    uint8_t dpl;      /* software interrupts are allowed from rings >= this (0 kernel, 3 user) */
     bool mask_events; /* entry masks event delivery */
 };
 
 /* Offsets of members used by assembly are made by arch/x86/asm_offsets.c. */
 struct pv_vcpu {
     bool kernel_mode;
+    bool entry_short; /* system calls may take the short forms of entry_pv.S: pv_choose_entry() */
     bool syscall_mask_events, syscall32_mask_events, sysenter_mask_events, failsafe_mask_events;
     uint8_t nmi_pending, mce_pending, nmi_active;
     uint64_t event_callback, failsafe_callback, syscall_callback, syscall32_callback, sysenter_callback;
     uint64_t nmi_callback;
     uint64_t kernel_ss, kernel_sp;
     mfn_t guest_table, guest_table_user;
-    struct page_info *demoting; /* table whose demotion the next mmu hypercall continues, or NULL; no reference */
+    struct page_info
+        *demoting; /* table whose demotion the next mmu hypercall continues, or NULL; no reference */
     /* Bounce in preparation, consumed on the way out (pv/trap.c). */
     struct {
         uint64_t eip;
@@ -45,17 +48,18 @@ struct pv_vcpu {
         uint8_t flags; /* PV_TRAP_* */
     } bounce;
     struct pv_trap *trap; /* [256] */
-    /* Segments. Bases of the mode that is not running are in *_other; the running one's are in the CPU's MSRs. */
+    /* Segments. Bases of the mode that is not running are in *_other; the running one's are in the CPU's
+     * MSRs. */
     uint64_t fs_base, gs_base_kernel, gs_base_user; /* saved when switched out */
     uint16_t ds, es, fs, gs;
     uint32_t gdt_entries, ldt_entries;
     mfn_t gdt_frame[PV_GDT_FRAMES];
     /*
-     * The 32 L1 entries of this vcpu's GDT and LDT window (asm/layout.h): 0..13 the guest's GDT frames, 14 the GDT page
-     * of the CPU it runs on (written by the context switch), 16..31 LDT pages.
+     * The 32 L1 entries of this vcpu's GDT and LDT window (asm/layout.h): 0..13 the guest's GDT frames, 14
+     * the GDT page of the CPU it runs on (written by the context switch), 16..31 LDT pages.
      */
     uint64_t *perdomain_l1;
-    uint64_t ldt_base; /* guest virtual; pages are mapped on demand */
+    uint64_t ldt_base;   /* guest virtual; pages are mapped on demand */
     uint32_t ldt_mapped; /* bit per LDT page that is mapped */
     uint64_t ctrlreg[8]; /* guest's view: cr0 (TS), cr2 (saved), cr4 */
     uint8_t iopl;
@@ -68,7 +72,7 @@ struct pv_vcpu {
 #define PV_TRAP_INTERRUPT 4 /* entry masks events */
 
 struct arch_vcpu {
-    uint64_t cr3; /* machine address of the top-level table in use */
+    uint64_t cr3;         /* machine address of the top-level table in use */
     struct cpu_regs regs; /* while switched out */
     void *fpu;            /* FPU_AREA_SIZE bytes */
     bool fpu_used;
@@ -77,7 +81,7 @@ struct arch_vcpu {
     uint32_t tsc_aux;
     struct pv_vcpu pv;
     uint64_t time_version;
-    int last_cpu; /* whose TLB may hold our entries; -1: none */
+    int last_cpu;                /* whose TLB may hold our entries; -1: none */
     _Atomic uint32_t loaded_cpu; /* CPU + 1 that holds our state in its registers; 0: none (asm/context.h) */
 };
 
@@ -93,11 +97,12 @@ struct arch_domain {
     /* Physical interrupts: pirq number to the machine's interrupt (arch/x86/irq.c). */
     struct pirq **pirq;
     uint32_t nr_pirqs;
-    /* Page shared with the guest: bit per pirq, whether it needs PHYSDEVOP_eoi; NULL: not registered (physdev.c). */
+    /* Page shared with the guest: bit per pirq, whether it needs PHYSDEVOP_eoi; NULL: not registered
+     * (physdev.c). */
     unsigned long *pirq_eoi_map;
     struct page_info *pirq_eoi_page; /* writable reference */
     bool pirq_auto_unmask;           /* PHYSDEVOP_eoi unmasks the port too */
-    uint64_t max_pfn;         /* as the guest said in shared_info, for tools */
+    uint64_t max_pfn;                /* as the guest said in shared_info, for tools */
     /* relinquish progress (pv/mm_domain.c): next page, held by a reference; 0: from the start */
     uint32_t relinquish_stage;
     uint64_t relinquish_next;

@@ -24,6 +24,9 @@ void pv_deliver_event(struct vcpu *v, struct cpu_regs *regs);
 void pv_deliver_syscall(struct vcpu *v, struct cpu_regs *regs);
 void pv_deliver_syscall32(struct vcpu *v, struct cpu_regs *regs);
 void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs);
+void pv_kernel_stack_fault(struct cpu_regs *regs);
+/* Decides whether v's system calls may take the short forms; after its callbacks changed. */
+void pv_choose_entry(struct vcpu *v);
 /* IRETQ to the guest faulted: its selectors or address were bad. */
 void pv_exit_fault(struct cpu_regs *regs);
 /* Marks an NMI pending for v (VCPUOP_send_nmi, the machine's NMI button). */
