@@ -148,7 +148,7 @@ truncate -s 16M linux.img
 loop=$(losetup -f --show linux.img)
 numbers=$(stat -c '%t:%T' "$loop")
 d=$(guest linux 'disk,write+7,verify+7,flush,send+10.9.0.2+10.9.0.1+5002+8,off')
-disk "$d" "$loop" "physical-device=$numbers" type=phy "physical-device-path=$loop"
+disk "$d" "$loop" dev=xvda "physical-device=$numbers" type=phy "physical-device-path=$loop"
 nic "$d" script=/bin/true
 socat -u TCP-LISTEN:5002,reuseaddr OPEN:/dev/null &
 for _ in $(seq 1 100); do
