@@ -39,7 +39,7 @@ MEANING = {
 DEATH = re.compile(
     rb"Panic on CPU|Kernel panic - not syncing|Attempted to kill init|\(BH\).*\bpanic\b|"
     rb"Hardware Dom0 crashed|Hardware Dom0 halted|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash|"
-    rb"\(BH\) The control domain (ended|crashed)",
+    rb"\(BH\) The control domain (ended|crashed)|\(BH\) Halted|Bulkhead cannot start",
     re.I,
 )
 # How long a dying machine may go on talking, so that the log holds its registers and stack, in seconds.
