@@ -110,8 +110,22 @@ void grant_unpin(struct domain *owner, uint32_t ref, uint64_t pins);
 
 /* A reference to (and, write, a use as writable of) a granted frame; NULL: it is no such page of the owner.
  */
-struct page_info *must_check grant_get_page(struct domain *owner, uint64_t frame, bool write);
-void grant_put_page(struct page_info *pg, bool write);
+static inline struct page_info *grant_get_page(struct domain *owner, uint64_t frame, bool write)
+{
+    struct page_info *pg = mfn_to_page(MFN(frame));
+
+    return likely(mfn_valid(MFN(frame)) && (write ? get_page_writable(pg, owner) : get_page(pg, owner)))
+               ? pg
+               : NULL;
+}
+
+static inline void grant_put_page(struct page_info *pg, bool write)
+{
+    if (write)
+        put_page_writable(pg);
+    else
+        put_page(pg);
+}
 
 /* Notes the cause and returns the status. */
 int16_t grant_refuse(struct vcpu *v, int16_t status, const char *check, uint64_t a, uint64_t b);

@@ -20,7 +20,7 @@
 
 /* --- Handles --- */
 
-static struct grant_mapping *mapping_of(const struct grant_table *t, uint32_t handle)
+static inline struct grant_mapping *mapping_of(const struct grant_table *t, uint32_t handle)
 {
     return &t->mapping[handle / MAPPINGS_PER_PAGE][handle % MAPPINGS_PER_PAGE];
 }
@@ -43,23 +43,31 @@ static bool more_handles(struct grant_table *t)
     return true;
 }
 
+static inline uint32_t pop_handle(struct grant_table *t)
+{
+    uint32_t handle = t->free_handle;
+
+    if (likely(handle != NO_HANDLE)) {
+        t->free_handle = mapping_of(t, handle)->next_free;
+        t->nr_mapped++;
+    }
+    return handle;
+}
+
 static uint32_t take_handle(struct grant_table *t)
 {
     uint32_t handle;
 
     spin_lock(&t->maptrack_lock);
-    handle = t->free_handle;
-    if (likely(handle != NO_HANDLE) || more_handles(t)) {
-        handle = t->free_handle;
-        t->free_handle = mapping_of(t, handle)->next_free;
-        t->nr_mapped++;
-    }
+    handle = pop_handle(t);
+    if (unlikely(handle == NO_HANDLE) && more_handles(t))
+        handle = pop_handle(t);
     spin_unlock(&t->maptrack_lock);
     return handle;
 }
 
 /* The lock is held. */
-static void free_handle(struct grant_table *t, uint32_t handle)
+static inline void free_handle(struct grant_table *t, uint32_t handle)
 {
     struct grant_mapping *m = mapping_of(t, handle);
 
@@ -97,7 +105,7 @@ void grant_maptrack_destroy(struct grant_table *t)
 
 /* --- Map --- */
 
-static uint64_t pins_for(uint32_t flags, bool host, bool device)
+static inline uint64_t pins_for(uint32_t flags, bool host, bool device)
 {
     return flags & GNTMAP_readonly ? (host ? PIN_HOST_READ : 0) + (device ? PIN_DEV_READ : 0)
                                    : (host ? PIN_HOST_WRITE : 0) + (device ? PIN_DEV_WRITE : 0);
@@ -209,41 +217,34 @@ void grant_map_batch(struct vcpu *v, struct gnttab_map_grant_ref *op, uint32_t n
 
 /* --- Unmap --- */
 
+/* What an unmap took out of a handle. The mapping's owner, frame and ref are fixed while it is busy. */
 struct unmapping {
-    struct domain *owner; /* NULL: nothing was claimed */
-    uint64_t frame;
-    uint32_t ref, handle;
-    uint16_t flags;    /* of the mapping, before */
-    bool host, device; /* what was claimed, and stays claimed until finish_unmap */
+    struct grant_mapping *m; /* NULL: nothing was claimed */
+    uint32_t handle;
+    uint16_t kinds; /* GNTMAP_host_map, GNTMAP_device_map: claimed, until finish_unmap */
 };
 
-/* Takes the mappings that the caller names out of the handle. */
-static int16_t claim(struct vcpu *v, uint32_t handle, bool host, uint64_t dev_bus_addr, struct unmapping *u)
+/* Takes the mappings of `kinds` that the handle has out of it. */
+static inline int16_t claim(struct vcpu *v, uint32_t handle, uint16_t kinds, uint64_t dev_bus_addr,
+                            struct unmapping *u)
 {
     struct grant_table *t = v->domain->grant;
     struct grant_mapping *m;
-    int16_t status = GNTST_okay;
+    int16_t status = GNTST_bad_handle;
 
-    u->owner = NULL;
+    u->m = NULL;
     spin_lock(&t->maptrack_lock);
-    m = handle < t->nr_handles ? mapping_of(t, handle) : NULL;
-    if (unlikely(m == NULL || m->owner == NULL)) {
-        status = GNTST_bad_handle;
-    } else {
-        u->host = host && (m->flags & GNTMAP_host_map);
-        u->device = dev_bus_addr != 0 && (m->flags & GNTMAP_device_map);
-        if (unlikely(u->device && dev_bus_addr >> PAGE_SHIFT != m->frame)) {
+    if (likely(handle < t->nr_handles)) {
+        m = mapping_of(t, handle);
+        kinds &= m->flags;
+        if (unlikely((kinds & GNTMAP_device_map) && m->owner != NULL &&
+                     dev_bus_addr >> PAGE_SHIFT != m->frame)) {
             status = GNTST_bad_dev_addr;
-        } else if (unlikely(!u->host && !u->device)) {
-            status = GNTST_bad_handle;
-        } else {
-            u->owner = m->owner;
-            u->frame = m->frame;
-            u->ref = m->ref;
-            u->handle = handle;
-            u->flags = m->flags;
+        } else if (likely(kinds != 0 && m->owner != NULL)) {
+            m->flags &= (uint16_t)~kinds;
             m->busy++;
-            m->flags &= (uint16_t) ~((u->host ? GNTMAP_host_map : 0) | (u->device ? GNTMAP_device_map : 0));
+            *u = (struct unmapping){m, handle, kinds};
+            status = GNTST_okay;
         }
     }
     spin_unlock(&t->maptrack_lock);
@@ -254,42 +255,41 @@ static int16_t claim(struct vcpu *v, uint32_t handle, bool host, uint64_t dev_bu
 }
 
 /* Removes the page-table entry. On failure the host mapping counts as being there still. */
-static int16_t remove_entry(struct vcpu *v, uint64_t host_addr, uint64_t new_addr, struct unmapping *u)
+static inline int16_t remove_entry(struct vcpu *v, uint64_t host_addr, uint64_t new_addr, struct unmapping *u)
 {
-    struct grant_mapping *m;
-
-    if (!u->host || likely(arch_grant_unmap(v, host_addr, MFN(u->frame), u->flags, new_addr) == 0))
+    if (!(u->kinds & GNTMAP_host_map) ||
+        likely(arch_grant_unmap(v, host_addr, MFN(u->m->frame), u->m->flags, new_addr) == 0))
         return GNTST_okay;
-    u->host = false;
-    m = mapping_of(v->domain->grant, u->handle);
+    u->kinds &= (uint16_t)~GNTMAP_host_map;
     spin_lock(&v->domain->grant->maptrack_lock);
-    m->flags |= GNTMAP_host_map;
+    u->m->flags |= GNTMAP_host_map;
     spin_unlock(&v->domain->grant->maptrack_lock);
     return GNTST_general_error;
 }
 
 /* After the flush: everything that the mapping held. */
-static void finish_unmap(struct vcpu *v, const struct unmapping *u)
+static inline void finish_unmap(struct vcpu *v, const struct unmapping *u)
 {
     struct grant_table *t = v->domain->grant;
-    struct grant_mapping *m = mapping_of(t, u->handle);
-    bool write = !(u->flags & GNTMAP_readonly), gone;
-    uint64_t pins = pins_for(u->flags, u->host, u->device);
+    struct grant_mapping *m = u->m;
+    struct domain *owner = m->owner;
+    bool write = !(m->flags & GNTMAP_readonly), gone;
 
-    if (u->host)
-        grant_put_page(mfn_to_page(MFN(u->frame)), write);
-    if (u->device)
-        grant_put_page(mfn_to_page(MFN(u->frame)), write);
-    if (pins != 0)
-        grant_unpin(u->owner, u->ref, pins);
+    if (likely(u->kinds & GNTMAP_host_map))
+        grant_put_page(mfn_to_page(MFN(m->frame)), write);
+    if (unlikely(u->kinds & GNTMAP_device_map))
+        grant_put_page(mfn_to_page(MFN(m->frame)), write);
+    if (likely(u->kinds != 0))
+        grant_unpin(owner, m->ref,
+                    pins_for(m->flags, u->kinds & GNTMAP_host_map, u->kinds & GNTMAP_device_map));
     spin_lock(&t->maptrack_lock);
     m->busy--;
     gone = m->busy == 0 && !(m->flags & (GNTMAP_host_map | GNTMAP_device_map));
-    if (gone)
+    if (likely(gone))
         free_handle(t, u->handle);
     spin_unlock(&t->maptrack_lock);
-    if (gone)
-        domain_put(u->owner);
+    if (likely(gone))
+        domain_put(owner);
 }
 
 static void finish_batch(struct vcpu *v, const struct unmapping *u, uint32_t n, bool flush)
@@ -297,7 +297,7 @@ static void finish_batch(struct vcpu *v, const struct unmapping *u, uint32_t n, 
     if (flush)
         arch_flush_tlb(atomic_load_explicit(&v->domain->arch.dirty_cpus, memory_order_relaxed));
     for (uint32_t i = 0; i < n; i++)
-        if (likely(u[i].owner != NULL))
+        if (likely(u[i].m != NULL))
             finish_unmap(v, &u[i]);
 }
 
@@ -307,10 +307,13 @@ void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32
     bool flush = false;
 
     for (uint32_t i = 0; i < n; i++) {
-        op[i].status = claim(v, op[i].handle, op[i].host_addr != 0, op[i].dev_bus_addr, &u[i]);
+        uint16_t kinds =
+            (op[i].host_addr != 0 ? GNTMAP_host_map : 0) | (op[i].dev_bus_addr != 0 ? GNTMAP_device_map : 0);
+
+        op[i].status = claim(v, op[i].handle, kinds, op[i].dev_bus_addr, &u[i]);
         if (likely(op[i].status == GNTST_okay))
             op[i].status = remove_entry(v, op[i].host_addr, 0, &u[i]);
-        flush |= u[i].owner != NULL && u[i].host;
+        flush |= u[i].m != NULL && (u[i].kinds & GNTMAP_host_map);
     }
     finish_batch(v, u, n, flush);
 }
@@ -321,10 +324,10 @@ void grant_replace_batch(struct vcpu *v, struct gnttab_unmap_and_replace *op, ui
     bool flush = false;
 
     for (uint32_t i = 0; i < n; i++) {
-        op[i].status = claim(v, op[i].handle, true, 0, &u[i]);
+        op[i].status = claim(v, op[i].handle, GNTMAP_host_map, 0, &u[i]);
         if (likely(op[i].status == GNTST_okay))
             op[i].status = remove_entry(v, op[i].host_addr, op[i].new_addr, &u[i]);
-        flush |= u[i].owner != NULL && u[i].host;
+        flush |= u[i].m != NULL && (u[i].kinds & GNTMAP_host_map);
     }
     finish_batch(v, u, n, flush);
 }
