@@ -258,21 +258,6 @@ static bool read_sched(struct text *t, void *out)
     return take_word(t, "credit");
 }
 
-static bool read_vga(struct text *t, void *out)
-{
-    bool keep = false;
-
-    do {
-        if (take_word(t, "keep"))
-            keep = true;
-        else if (!take_word(t, "current") && !take_word(t, "text-80x25"))
-            return false;
-    } while (take_char(t, ','));
-    if (at_end(t))
-        *(bool *)out = keep;
-    return true;
-}
-
 enum kind { KIND_BOOL, KIND_SIZE, KIND_NUMBER, KIND_OTHER };
 
 static const struct option {
@@ -300,7 +285,6 @@ static const struct option {
     {"smap", &options.smap, NULL, KIND_BOOL, 0, 0},
     {"umip", &options.umip, NULL, KIND_BOOL, 0, 0},
     {"spec-ctrl", &options.spec_ctrl, NULL, KIND_BOOL, 0, 0},
-    {"vga", &options.vga_keep, read_vga, KIND_OTHER, 0, 0},
 };
 
 static bool read_value(const struct option *o, struct text *t)

@@ -36,8 +36,6 @@ struct options {
     uint32_t sched_ratelimit_us;
     bool smep, smap, umip; /* use them where the CPU has them */
     bool spec_ctrl;        /* speculation barriers where the CPU needs them */
-    bool vga_keep;         /* Dom0 does not get the screen to itself */
-    bool acpi;
 };
 extern struct options options;
 
