@@ -19,7 +19,7 @@ const char version_changeset[64] = "bulkhead " BULKHEAD_VERSION;
 
 void version_print_banner(void)
 {
-    printk(LOG_INFO, "Bulkhead %s, ABI of Xen %d.%d, built with %s", BULKHEAD_VERSION, XEN_ABI_MAJOR,
+    printk(LOG_INFO, "Bulkhead %s, ABI of Xen %d.%d, C compiler %s", BULKHEAD_VERSION, XEN_ABI_MAJOR,
            XEN_ABI_MINOR, __VERSION__);
 }
 
@@ -71,7 +71,7 @@ static long compile_info(struct vcpu *v, uint64_t untrusted_arg)
 {
     /* No user, host or date: the same source gives the same image. */
     static const struct xen_compile_info info = {
-        .compiler = "gcc or clang " __VERSION__,
+        .compiler = "C compiler " __VERSION__,
         .compile_by = "bulkhead",
         .compile_domain = "",
         .compile_date = "",
