@@ -359,8 +359,7 @@ long do_set_timer_op(struct vcpu *v, unsigned long timeout, unsigned long a2, un
 #define VMASST_VALID                                                                                         \
     (1UL << VMASST_TYPE_4gb_segments | 1UL << VMASST_TYPE_4gb_segments_notify |                              \
      1UL << VMASST_TYPE_writable_pagetables | 1UL << VMASST_TYPE_pae_extended_cr3 |                          \
-     1UL << VMASST_TYPE_runstate_update_flag |                                                               \
-     1UL << VMASST_TYPE_m2p_strict)
+     1UL << VMASST_TYPE_runstate_update_flag | 1UL << VMASST_TYPE_m2p_strict)
 
 long do_vm_assist(struct vcpu *v, unsigned long cmd, unsigned long type, unsigned long a3, unsigned long a4,
                   unsigned long a5)

@@ -13,8 +13,8 @@ struct page_info;
 /* CPUs */
 unsigned int arch_cpu_id(void);
 cpumask_t arch_online_cpus(void);
-void arch_cpu_relax(void);  /* while spinning: serves cross-CPU calls */
-void arch_irq_window(void); /* lets pending interrupts in; no lock may be held */
+void arch_cpu_relax(void);   /* while spinning: serves cross-CPU calls */
+void arch_irq_window(void);  /* lets pending interrupts in; no lock may be held */
 bool arch_irq_pending(void); /* cheap guess: whether work or an interrupt waits on this CPU */
 /* Makes `cpu` pass through its work check soon (leave guest mode or the idle loop). */
 void arch_kick_cpu(unsigned int cpu);
@@ -34,30 +34,32 @@ void arch_set_current(struct vcpu *v); /* a CPU's start only */
 
 /* The work word of a CPU (bh/work.h), which the way out of the hypervisor tests. */
 _Atomic uint32_t *arch_work_word(unsigned int cpu);
-/* The number and first argument of the hypercall that this vcpu is in (the current one), for the cause record. */
+/* The number and first argument of the hypercall that this vcpu is in (the current one), for the cause
+ * record. */
 void arch_hypercall_args(struct vcpu *v, uint32_t *number, uint32_t *first_arg);
 
 /* Memory */
-void *arch_map(mfn_t mfn); /* every RAM frame is mapped always: the direct map */
-mfn_t arch_unmap(const void *mapped); /* the frame behind a pointer that arch_map gave */
+void *arch_map(mfn_t mfn);                  /* every RAM frame is mapped always: the direct map */
+mfn_t arch_unmap(const void *mapped);       /* the frame behind a pointer that arch_map gave */
 void arch_set_m2p(mfn_t mfn, uint64_t pfn); /* machine-to-physical table; INVALID_FRAME: none */
 uint64_t arch_get_m2p(mfn_t mfn);
 
 /* Time */
-uint64_t arch_now(void); /* system time: ns since boot, monotonic on all CPUs */
-void arch_timer_set(uint64_t deadline); /* this CPU's one interrupt; 0: none */
+uint64_t arch_now(void);                 /* system time: ns since boot, monotonic on all CPUs */
+void arch_timer_set(uint64_t deadline);  /* this CPU's one interrupt; 0: none */
 uint64_t arch_wallclock(uint32_t *nsec); /* seconds since 1970 when system time was 0 */
 void arch_set_wallclock(uint64_t sec, uint32_t nsec, uint64_t system_time);
-void arch_update_vcpu_time(struct vcpu *v); /* publishes vcpu_time_info */
+void arch_update_vcpu_time(struct vcpu *v);   /* publishes vcpu_time_info */
 void arch_update_wallclock(struct domain *d); /* publishes shared_info's wall clock */
 
 /* Domains and vcpus */
 int must_check arch_domain_create(struct domain *d);
-void arch_domain_destroy(struct domain *d); /* idempotent; accepts half-built */
+void arch_domain_destroy(struct domain *d);   /* idempotent; accepts half-built */
 int arch_domain_relinquish(struct domain *d); /* gives pages back; -EAGAIN: preempted, call again */
 int must_check arch_vcpu_create(struct vcpu *v);
 void arch_vcpu_destroy(struct vcpu *v);
-/* Leaves prev, enters next. Returns only for the idle vcpu's loop; guests continue on their own stack frame. */
+/* Leaves prev, enters next. Returns only for the idle vcpu's loop; guests continue on their own stack frame.
+ */
 void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 /* An event became pending for v: if it runs on another CPU, make that CPU look. */
 void arch_vcpu_kick(struct vcpu *v);
@@ -74,11 +76,13 @@ void arch_dump_vcpu(struct vcpu *v);
 long arch_memory_op(struct vcpu *v, unsigned int op, uint64_t untrusted_arg);
 struct xen_domctl;
 struct xen_sysctl;
-long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op, bool *copyback);
+long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
+                 bool *copyback);
 long arch_sysctl(struct vcpu *v, struct xen_sysctl *op, uint64_t untrusted_op, bool *copyback);
 /* Guest-visible mapping made by a grant: map frame at `address` (or through the PTE at it), undo, replace. */
 int must_check arch_grant_map(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags);
-int must_check arch_grant_unmap(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags, uint64_t replace_by);
+int must_check arch_grant_unmap(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags,
+                                uint64_t replace_by);
 
 /* Physical interrupts, for the domain that owns the pirq. GSI or MSI is decided when the pirq is mapped. */
 /* Events for the pirq go to `port` of d (evtchn_pirq_pending) until unbound. -EEXIST: bound already. */

@@ -1,14 +1,14 @@
 /*
  * Domains and vcpus.
  *
- * A domain is born zeroed with one reference (its creator's) in state DOMAIN_NEW, can be torn down from any state by
- * domain_kill(), and is freed when the last reference goes (domain_put). Look-ups take a reference.
+ * A domain is born zeroed with one reference (its creator's) in state DOMAIN_NEW, can be torn down from any
+ * state by domain_kill(), and is freed when the last reference goes (domain_put). Look-ups take a reference.
  *
  *   NEW -> ALIVE -> DYING -> DEAD -> (last reference) freed
  *
- * Pausing is counted: a vcpu runs only when its own pause count and its domain's are zero, it is up and not blocked.
- * Locks: domain list lock (create, free, walk) > domain lock (control operations) > concept locks. Vcpu array entries
- * never change once set; v->domain holds for the vcpu's whole life.
+ * Pausing is counted: a vcpu runs only when its own pause count and its domain's are zero, it is up and not
+ * blocked. Locks: domain list lock (create, free, walk) > domain lock (control operations) > concept locks.
+ * Vcpu array entries never change once set; v->domain holds for the vcpu's whole life.
  */
 #ifndef BH_DOMAIN_H
 #define BH_DOMAIN_H
@@ -28,9 +28,9 @@
 #include <public/vcpu.h>
 #include <asm/domain.h>
 
-#define DOMAIN_MAX_VCPUS 128
+#define DOMAIN_MAX_VCPUS      128
 #define SHUTDOWN_CODE_INVALID 0xffffffffU /* none noted */
-#define DOMID_LIMIT      DOMID_FIRST_RESERVED
+#define DOMID_LIMIT           DOMID_FIRST_RESERVED
 
 struct grant_table;
 struct page_info;
@@ -176,7 +176,8 @@ struct domain *must_check domain_get(domid_t id);
 /* Takes another reference to a domain that the caller holds already. */
 void domain_hold(struct domain *d);
 void domain_put(struct domain *d);
-/* Like domain_get, but DOMID_SELF means v's domain. Asks the policy `op`. Returns 0 or -ESRCH, -EPERM (cause noted). */
+/* Like domain_get, but DOMID_SELF means v's domain. Asks the policy `op`. Returns 0 or -ESRCH, -EPERM (cause
+ * noted). */
 int must_check domain_get_for(struct vcpu *v, domid_t id, int op, struct domain **out);
 
 /* Adds vcpu `id`, down. Returns 0, -EINVAL, -EEXIST, -ENOMEM. */
@@ -189,11 +190,13 @@ void vcpu_pause(struct vcpu *v);
 void vcpu_pause_nosync(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
 
-/* The guest ended (SHUTDOWN_*): pauses it and tells the control domain; for the control domain ends the machine. */
+/* The guest ended (SHUTDOWN_*): pauses it and tells the control domain; for the control domain ends the
+ * machine. */
 void domain_shutdown(struct domain *d, uint32_t reason);
 /* The guest did what cannot be continued: one line why, then domain_shutdown(SHUTDOWN_crash). Returns. */
 void domain_crash(struct domain *d, const char *why, ...) printf_like(2, 3);
-/* Starts or continues tearing down; 0: done, -ERESTART-like HYPERCALL_RESTART never leaks: -EAGAIN means call again. */
+/* Starts or continues tearing down; 0: done, -ERESTART-like HYPERCALL_RESTART never leaks: -EAGAIN means call
+ * again. */
 int domain_kill(struct domain *d);
 
 /* Undoes domain_shutdown: the guest runs on (after a suspend). */
@@ -211,9 +214,10 @@ void vcpu_destroy(struct vcpu *v);
 /* The scheduler's word on v->state: changes it if it is `from`. */
 void sched_set_state(struct vcpu *v, enum vcpu_state from, enum vcpu_state to);
 
-struct domain *domain_next(domid_t after); /* first domain with id > after (int 0xffff: from the start), referenced */
+struct domain *
+domain_next(domid_t after); /* first domain with id > after (int 0xffff: from the start), referenced */
 
-#define for_each_vcpu(d, v)                                                                                   \
+#define for_each_vcpu(d, v)                                                                                  \
     for (uint32_t vcpu_i_ = 0; vcpu_i_ < (d)->max_vcpus; vcpu_i_++)                                          \
         if (((v) = (d)->vcpu[vcpu_i_]) != NULL)
 

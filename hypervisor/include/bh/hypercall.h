@@ -1,13 +1,13 @@
 /*
  * Hypercalls: the table and what handlers may do.
  *
- * arch code calls hypercall_table[nr](v, a1..a5) with the guest's five arguments, for nr < HYPERCALL_MAX; empty rows
- * hold hypercall_unknown (-ENOSYS). A handler that has to be preempted saves its progress in its arguments and returns
- * hypercall_restart(v, ...): arch code then makes the guest repeat the hypercall with those arguments after pending
- * work ran; inside a multicall the entry is rewritten instead.
+ * arch code calls hypercall_table[nr](v, a1..a5) with the guest's five arguments, for nr < HYPERCALL_MAX;
+ * empty rows hold hypercall_unknown (-ENOSYS). A handler that has to be preempted saves its progress in its
+ * arguments and returns hypercall_restart(v, ...): arch code then makes the guest repeat the hypercall with
+ * those arguments after pending work ran; inside a multicall the entry is rewritten instead.
  *
- * Operations with sub-operations are tables of struct subop: the dispatcher checks privilege, copies the argument in,
- * calls, and copies it out; handlers see plain structs and are tested on the host.
+ * Operations with sub-operations are tables of struct subop: the dispatcher checks privilege, copies the
+ * argument in, calls, and copies it out; handlers see plain structs and are tested on the host.
  */
 #ifndef BH_HYPERCALL_H
 #define BH_HYPERCALL_H
@@ -36,7 +36,8 @@ bool hypercall_preempt_check(void);
 enum subop_copy { ARG_NONE = 0, ARG_IN = 1, ARG_OUT = 2, ARG_INOUT = 3 };
 
 struct subop {
-    /* `arg` is the dispatcher's copy (size bytes), `untrusted_arg` where it came from (for arrays behind it). */
+    /* `arg` is the dispatcher's copy (size bytes), `untrusted_arg` where it came from (for arrays behind it).
+     */
     long (*handler)(struct vcpu *v, void *arg, uint64_t untrusted_arg);
     uint16_t size; /* of the argument struct; at most SUBOP_ARG_MAX */
     uint8_t copy;  /* enum subop_copy; OUT is copied when the handler returns >= 0 */
@@ -49,7 +50,7 @@ struct subop {
 long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsigned long op,
                     uint64_t untrusted_arg);
 
-#define DECLARE_HYPERCALL(name)                                                                               \
+#define DECLARE_HYPERCALL(name)                                                                              \
     long name(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,        \
               unsigned long a5)
 
