@@ -96,8 +96,8 @@ struct window {
 #define READING_TRIES 16
 
 /*
- * Something may hold this CPU up between two reads (firmware, a host that runs others), so the tightest of some tries
- * counts.
+ * Something may hold this CPU up between two reads (firmware, a host that runs others), so the tightest of
+ * some tries counts.
  */
 static struct reading take_reading(uint32_t (*read)(void))
 {

@@ -218,7 +218,7 @@ static void mb2_command_line_without_end(void **state)
     memset(text, 'y', sizeof(text));
     put32(INFO, tag(INFO + 8, 1, text, sizeof(text)) - INFO);
     assert_non_null(multiboot2_parse(memory, MEMORY_SIZE, INFO, &bi)); /* and there is no memory map */
-    assert_int_equal(strlen(bi.cmdline), sizeof(text)); /* the tag's size ends it */
+    assert_int_equal(strlen(bi.cmdline), sizeof(text));                /* the tag's size ends it */
 }
 
 int main(void)
