@@ -221,37 +221,34 @@ void grant_map_batch(struct vcpu *v, struct gnttab_map_grant_ref *op, uint32_t n
 struct unmapping {
     struct grant_mapping *m; /* NULL: nothing was claimed */
     uint32_t handle;
-    uint16_t kinds; /* GNTMAP_host_map, GNTMAP_device_map: claimed, until finish_unmap */
+    uint16_t kinds; /* GNTMAP_host_map, GNTMAP_device_map: claimed, until finish_batch */
 };
 
-/* Takes the mappings of `kinds` that the handle has out of it. */
-static inline int16_t claim(struct vcpu *v, uint32_t handle, uint16_t kinds, uint64_t dev_bus_addr,
+/* Takes the mappings of `kinds` that the handle has out of it; the lock is held. */
+static inline int16_t claim(struct grant_table *t, uint32_t handle, uint16_t kinds, uint64_t dev_bus_addr,
                             struct unmapping *u)
 {
-    struct grant_table *t = v->domain->grant;
     struct grant_mapping *m;
-    int16_t status = GNTST_bad_handle;
 
     u->m = NULL;
-    spin_lock(&t->maptrack_lock);
-    if (likely(handle < t->nr_handles)) {
-        m = mapping_of(t, handle);
-        kinds &= m->flags;
-        if (unlikely((kinds & GNTMAP_device_map) && m->owner != NULL &&
-                     dev_bus_addr >> PAGE_SHIFT != m->frame)) {
-            status = GNTST_bad_dev_addr;
-        } else if (likely(kinds != 0 && m->owner != NULL)) {
-            m->flags &= (uint16_t)~kinds;
-            m->busy++;
-            *u = (struct unmapping){m, handle, kinds};
-            status = GNTST_okay;
-        }
-    }
-    spin_unlock(&t->maptrack_lock);
-    return likely(status == GNTST_okay)
-               ? status
-               : grant_refuse(v, status, "grant: unmap: handle {0} has no such mapping (bus address {1})",
-                              handle, dev_bus_addr);
+    if (unlikely(handle >= t->nr_handles))
+        return GNTST_bad_handle;
+    m = mapping_of(t, handle);
+    kinds &= m->flags;
+    if (unlikely(kinds == 0 || m->owner == NULL))
+        return GNTST_bad_handle;
+    if (unlikely((kinds & GNTMAP_device_map) && dev_bus_addr >> PAGE_SHIFT != m->frame))
+        return GNTST_bad_dev_addr;
+    m->flags &= (uint16_t)~kinds;
+    m->busy++;
+    *u = (struct unmapping){m, handle, kinds};
+    return GNTST_okay;
+}
+
+static __attribute__((cold, noinline)) void refuse_unmap(struct vcpu *v, int16_t status, uint32_t handle)
+{
+    grant_refuse(v, status, "grant: unmap: handle {0} has no such mapping (status {1})", handle,
+                 (uint64_t)status);
 }
 
 /* Removes the page-table entry. On failure the host mapping counts as being there still. */
@@ -267,67 +264,90 @@ static inline int16_t remove_entry(struct vcpu *v, uint64_t host_addr, uint64_t 
     return GNTST_general_error;
 }
 
-/* After the flush: everything that the mapping held. */
-static inline void finish_unmap(struct vcpu *v, const struct unmapping *u)
+/* After the flush: page references and pins. */
+static inline void drop(const struct unmapping *u)
 {
-    struct grant_table *t = v->domain->grant;
-    struct grant_mapping *m = u->m;
-    struct domain *owner = m->owner;
-    bool write = !(m->flags & GNTMAP_readonly), gone;
+    const struct grant_mapping *m = u->m;
+    bool write = !(m->flags & GNTMAP_readonly);
 
     if (likely(u->kinds & GNTMAP_host_map))
         grant_put_page(mfn_to_page(MFN(m->frame)), write);
     if (unlikely(u->kinds & GNTMAP_device_map))
         grant_put_page(mfn_to_page(MFN(m->frame)), write);
     if (likely(u->kinds != 0))
-        grant_unpin(owner, m->ref,
+        grant_unpin(m->owner, m->ref,
                     pins_for(m->flags, u->kinds & GNTMAP_host_map, u->kinds & GNTMAP_device_map));
-    spin_lock(&t->maptrack_lock);
-    m->busy--;
-    gone = m->busy == 0 && !(m->flags & (GNTMAP_host_map | GNTMAP_device_map));
-    if (likely(gone))
-        free_handle(t, u->handle);
-    spin_unlock(&t->maptrack_lock);
-    if (likely(gone))
-        domain_put(owner);
 }
 
+/* And, last, the handles that map nothing any more. */
 static void finish_batch(struct vcpu *v, const struct unmapping *u, uint32_t n, bool flush)
 {
+    struct grant_table *t = v->domain->grant;
+
     if (flush)
         arch_flush_tlb(atomic_load_explicit(&v->domain->arch.dirty_cpus, memory_order_relaxed));
     for (uint32_t i = 0; i < n; i++)
         if (likely(u[i].m != NULL))
-            finish_unmap(v, &u[i]);
+            drop(&u[i]);
+    spin_lock(&t->maptrack_lock);
+    for (uint32_t i = 0; i < n; i++) {
+        struct grant_mapping *m = u[i].m;
+
+        if (unlikely(m == NULL))
+            continue;
+        m->busy--;
+        if (likely(m->busy == 0 && !(m->flags & (GNTMAP_host_map | GNTMAP_device_map)))) {
+            struct domain *owner = m->owner;
+
+            free_handle(t, u[i].handle);
+            domain_put(owner);
+        }
+    }
+    spin_unlock(&t->maptrack_lock);
 }
 
 void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32_t n)
 {
+    struct grant_table *t = v->domain->grant;
     struct unmapping u[GRANT_BATCH];
     bool flush = false;
 
+    spin_lock(&t->maptrack_lock);
     for (uint32_t i = 0; i < n; i++) {
         uint16_t kinds =
             (op[i].host_addr != 0 ? GNTMAP_host_map : 0) | (op[i].dev_bus_addr != 0 ? GNTMAP_device_map : 0);
 
-        op[i].status = claim(v, op[i].handle, kinds, op[i].dev_bus_addr, &u[i]);
-        if (likely(op[i].status == GNTST_okay))
-            op[i].status = remove_entry(v, op[i].host_addr, 0, &u[i]);
-        flush |= u[i].m != NULL && (u[i].kinds & GNTMAP_host_map);
+        op[i].status = claim(t, op[i].handle, kinds, op[i].dev_bus_addr, &u[i]);
+    }
+    spin_unlock(&t->maptrack_lock);
+    for (uint32_t i = 0; i < n; i++) {
+        if (unlikely(u[i].m == NULL)) {
+            refuse_unmap(v, op[i].status, op[i].handle);
+            continue;
+        }
+        op[i].status = remove_entry(v, op[i].host_addr, 0, &u[i]);
+        flush |= u[i].kinds & GNTMAP_host_map;
     }
     finish_batch(v, u, n, flush);
 }
 
 void grant_replace_batch(struct vcpu *v, struct gnttab_unmap_and_replace *op, uint32_t n)
 {
+    struct grant_table *t = v->domain->grant;
     struct unmapping u[GRANT_BATCH];
     bool flush = false;
 
+    spin_lock(&t->maptrack_lock);
+    for (uint32_t i = 0; i < n; i++)
+        op[i].status = claim(t, op[i].handle, GNTMAP_host_map, 0, &u[i]);
+    spin_unlock(&t->maptrack_lock);
     for (uint32_t i = 0; i < n; i++) {
-        op[i].status = claim(v, op[i].handle, GNTMAP_host_map, 0, &u[i]);
-        if (likely(op[i].status == GNTST_okay))
-            op[i].status = remove_entry(v, op[i].host_addr, op[i].new_addr, &u[i]);
-        flush |= u[i].m != NULL && (u[i].kinds & GNTMAP_host_map);
+        if (unlikely(u[i].m == NULL)) {
+            refuse_unmap(v, op[i].status, op[i].handle);
+            continue;
+        }
+        op[i].status = remove_entry(v, op[i].host_addr, op[i].new_addr, &u[i]);
+        flush |= u[i].kinds & GNTMAP_host_map;
     }
     finish_batch(v, u, n, flush);
 }
