@@ -14,11 +14,11 @@
 #include <asm/pv.h>
 #include <asm/time.h>
 
-#define MAX_PORTS         0x10000
-#define FRAMES_AT_ONCE    1024
-#define MSR_PLATFORM      0xce
-#define TSC_MODE_DEFAULT  0
-#define TSC_MODE_NEVER    2
+#define MAX_PORTS        0x10000
+#define FRAMES_AT_ONCE   1024
+#define MSR_PLATFORM     0xce
+#define TSC_MODE_DEFAULT 0
+#define TSC_MODE_NEVER   2
 
 /* Extended state as the ABI moves it: two words, then the XSAVE area. */
 #define XSTATE_HEADER 16
