@@ -454,7 +454,7 @@ static void claim_reserved(uint64_t frame, uint64_t end)
             is_free = true;
         }
         if (!is_free)
-            frame_table[frame].refs = PGC_hypervisor | 1;
+            frame_table[frame].refs = PGC_hypervisor;
     }
 }
 
