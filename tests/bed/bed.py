@@ -166,7 +166,8 @@ class Machine:
                  for pair in o.file]
         root = "dom0" if o.dom0 else o.root
         words = {"nonce": self.nonce, "command": o.command or None, "root": root,
-                 "modules": "none" if o.no_modules else None, "services": o.services}
+                 "modules": "none" if o.no_modules else None, "services": o.services,
+                 "stay": "yes" if o.interactive else None}
         words = {name: word for name, word in words.items() if word}
         return self._scratch(data + orders(words, files, root is None), ".cpio")
 

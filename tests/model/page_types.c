@@ -51,7 +51,8 @@ static uint64_t any_frame(unsigned int d)
 
 static uint64_t random_entry(unsigned int d, unsigned int level)
 {
-    uint64_t flags = rnd(8) ? P : 0, frame = rnd(6) ? frame_of(d, level > 1 ? level - 1 : rnd(2) * 5) : any_frame(d);
+    uint64_t flags = rnd(8) ? P : 0,
+             frame = rnd(6) ? frame_of(d, level > 1 ? level - 1 : rnd(2) * 5) : any_frame(d);
 
     flags |= rnd(3) ? U : 0;
     if (level > 1 || rnd(2))
@@ -73,7 +74,8 @@ static unsigned int slot(void)
 }
 
 /* The hypercall is run to its end, or the vcpu is never heard of again. */
-static void call(hypercall_fn fn, struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4)
+static void call(hypercall_fn fn, struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3,
+                 unsigned long a4)
 {
     long rc = fn(v, a1, a2, a3, a4, 0);
 
@@ -176,19 +178,19 @@ static void op_hardware(unsigned int d)
 {
     uint64_t frame = frame_of(d, 1), *entry = &fake_table(frame)[slot()];
 
-    if (frame_table[frame].type >> PGT_shift == 1 && (frame_table[frame].type & PGT_validated) && (*entry & P))
+    if (frame_table[frame].type >> PGT_shift == 1 && (frame_table[frame].type & PGT_validated) &&
+        (*entry & P))
         *entry |= PTE_ACCESSED | PTE_DIRTY;
 }
 
 static void op_fault(unsigned int d, struct vcpu *v)
 {
-    static const uint8_t code[][16] = {{0x48, 0x89, 0x37},
-                                       {0x48, 0x87, 0x37},
-                                       {0xf0, 0x80, 0x27, 0xfd},
-                                       {0xf0, 0x48, 0x0f, 0xb1, 0x37},
-                                       {0x48, 0x83, 0x0f, 0x02},
-                                       {0xf0, 0x48, 0x0f, 0xba, 0x37, 0x01}};
-    struct cpu_regs regs = {.rip = (uint64_t)code[rnd(ARRAY_SIZE(code))], .rsi = random_entry(d, 1), .error_code = 7,
+    static const uint8_t code[][16] = {{0x48, 0x89, 0x37},       {0x48, 0x87, 0x37},
+                                       {0xf0, 0x80, 0x27, 0xfd}, {0xf0, 0x48, 0x0f, 0xb1, 0x37},
+                                       {0x48, 0x83, 0x0f, 0x02}, {0xf0, 0x48, 0x0f, 0xba, 0x37, 0x01}};
+    struct cpu_regs regs = {.rip = (uint64_t)code[rnd(ARRAY_SIZE(code))],
+                            .rsi = random_entry(d, 1),
+                            .error_code = 7,
                             .rax = random_entry(d, 1)};
     uint64_t va = (uint64_t)slot() << 39 | (uint64_t)slot() << 30 | slot() << 21 | slot() << 12 | slot() * 8;
 
@@ -233,7 +235,8 @@ static void op_memory(unsigned int d, struct vcpu *v)
         fake_check();
         call(do_memory_op, v, XENMEM_populate_physmap, (unsigned long)&r, 0, 0);
     } else {
-        struct xen_memory_exchange x = {{(uint64_t)in, 2, 0, 0, DOMID_SELF}, {(uint64_t)out, 1, 1, 0, DOMID_SELF}, 0};
+        struct xen_memory_exchange x = {
+            {(uint64_t)in, 2, 0, 0, DOMID_SELF}, {(uint64_t)out, 1, 1, 0, DOMID_SELF}, 0};
         call(do_memory_op, v, XENMEM_exchange, (unsigned long)&x, 0, 0);
     }
 }

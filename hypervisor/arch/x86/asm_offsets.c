@@ -13,6 +13,10 @@
 _Static_assert(HV_END - HV_START == 1UL << 43, "HV_SIZE_BITS");
 
 void asm_offsets(void);
+_Static_assert(offsetof(struct vcpu, arch.pv.bounce.nmi_pending) ==
+                   offsetof(struct vcpu, arch.pv.bounce.flags) + 1,
+               "entry_pv.S tests both as one word");
+
 void asm_offsets(void)
 {
     OFFSET(REGS_r15, cpu_regs, r15);
@@ -68,7 +72,6 @@ void asm_offsets(void)
     OFFSET(VCPU_guest_table, vcpu, arch.pv.guest_table);
     OFFSET(VCPU_guest_table_user, vcpu, arch.pv.guest_table_user);
     OFFSET(VCPU_bounce_flags, vcpu, arch.pv.bounce.flags);
-    OFFSET(VCPU_nmi_pending, vcpu, arch.pv.nmi_pending);
     OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
     OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
     OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);

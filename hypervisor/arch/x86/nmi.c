@@ -48,7 +48,7 @@ void nmi_deliver(void)
     if (!control_domain || control_domain->max_vcpus == 0 || !control_domain->vcpu[0])
         return;
     v = control_domain->vcpu[0];
-    v->arch.pv.nmi_pending = 1;
+    v->arch.pv.bounce.nmi_pending = 1;
     arch_vcpu_kick(v);
     vcpu_wake(v);
 }

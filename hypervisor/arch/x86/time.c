@@ -172,7 +172,7 @@ static void calibrate(void)
         mmio_write32(hpet + HPET_CONFIG, mmio_read32(hpet + HPET_CONFIG) | 1);
         hz = FEMTO / period;
         source_name = "HPET";
-        w = measure(hpet_read, ~0u, (uint32_t)(hz / 250));
+        w = measure(hpet_read, ~0u, (uint32_t)(hz / 500));
     } else if (acpi.pm_timer_port) {
         hz = PM_TIMER_HZ;
         source_name = "ACPI PM timer";

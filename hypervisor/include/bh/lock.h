@@ -17,7 +17,10 @@ struct spinlock {
     _Atomic uint32_t held;
 };
 
-#define SPINLOCK_INIT {0}
+#define SPINLOCK_INIT                                                                                        \
+    {                                                                                                        \
+        0                                                                                                    \
+    }
 
 void arch_cpu_relax(void);
 

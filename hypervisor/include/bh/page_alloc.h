@@ -11,10 +11,10 @@
 
 struct domain;
 
-#define PAGE_ORDER_MAX 20
-#define ALLOC_NO_OWNER 1u /* accounted to the domain's hypervisor cost, not assigned */
-#define ALLOC_NO_SCRUB 2u /* the caller overwrites it all */
-#define ALLOC_DMA32    4u /* below 4 GiB */
+#define PAGE_ORDER_MAX   20
+#define ALLOC_NO_OWNER   1u /* accounted to the domain's hypervisor cost, not assigned */
+#define ALLOC_NO_SCRUB   2u /* the caller overwrites it all */
+#define ALLOC_DMA32      4u /* below 4 GiB */
 #define ALLOC_EXACT_NODE 0u
 
 /* Boot: hands [start, end) frames of RAM to the allocator. The frame table is mapped already. */
@@ -37,7 +37,7 @@ int must_check page_assign(struct page_info *pg, struct domain *d, bool counted)
 /* Reserves memory for a domain before it is built (XENMEM_claim_pages). */
 int must_check page_claim(struct domain *d, uint64_t pages);
 
-uint64_t page_total(void);     /* pages that the allocator was given */
+uint64_t page_total(void); /* pages that the allocator was given */
 uint64_t page_free_count(void);
 uint64_t page_claimed(void);
 uint64_t page_scrub_pending(void);

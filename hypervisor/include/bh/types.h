@@ -50,24 +50,24 @@ static inline mfn_t paddr_to_mfn(paddr_t pa)
     return MFN(pa >> PAGE_SHIFT);
 }
 
-#define NR_CPUS     64 /* CPU masks are one word */
-#define NSEC(sec)   ((sec) * 1000000000UL)
+#define NR_CPUS   64 /* CPU masks are one word */
+#define NSEC(sec) ((sec)*1000000000UL)
 typedef uint64_t cpumask_t;
 #define CPUMASK(cpu) (1UL << (cpu))
 
-#define ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
-#define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
-#define ROUND_UP(n, a)     (((n) + (a) - 1) & ~((a) - 1UL))
-#define MIN(a, b)          ((a) < (b) ? (a) : (b))
-#define MAX(a, b)          ((a) > (b) ? (a) : (b))
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define ARRAY_SIZE(a)                   (sizeof(a) / sizeof((a)[0]))
+#define DIV_ROUND_UP(n, d)              (((n) + (d)-1) / (d))
+#define ROUND_UP(n, a)                  (((n) + (a)-1) & ~((a)-1UL))
+#define MIN(a, b)                       ((a) < (b) ? (a) : (b))
+#define MAX(a, b)                       ((a) > (b) ? (a) : (b))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define must_check  __attribute__((warn_unused_result))
-#define packed      __attribute__((packed))
-#define aligned(n)  __attribute__((aligned(n)))
-#define noreturn_fn __attribute__((noreturn))
+#define likely(x)              __builtin_expect(!!(x), 1)
+#define unlikely(x)            __builtin_expect(!!(x), 0)
+#define must_check             __attribute__((warn_unused_result))
+#define packed                 __attribute__((packed))
+#define aligned(n)             __attribute__((aligned(n)))
+#define noreturn_fn            __attribute__((noreturn))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 /* One access, not torn, not repeated by the compiler: for memory that a guest or another CPU writes. */
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))

@@ -19,17 +19,17 @@
 #define BULKHEAD_get_cause 0
 #define BULKHEAD_CAUSE_ANY 0xffffffffU
 struct bulkhead_cause {
-    uint64_t after;     /* IN */
-    uint16_t domid;     /* IN */
+    uint64_t after; /* IN */
+    uint16_t domid; /* IN */
     uint16_t pad;
     uint32_t hypercall; /* IN: filter; OUT: the hypercall's number */
     uint32_t subop;     /* OUT: its first argument, where that is a sub-operation */
     int32_t error;      /* OUT: what it returned, negative errno */
     uint32_t vcpu;      /* OUT */
     uint32_t pad2;
-    uint64_t sequence;  /* OUT */
-    uint64_t time_ns;   /* OUT: system time */
-    char text[192];     /* OUT: the failing check with its values, NUL-terminated */
+    uint64_t sequence; /* OUT */
+    uint64_t time_ns;  /* OUT: system time */
+    char text[192];    /* OUT: the failing check with its values, NUL-terminated */
 };
 
 #endif

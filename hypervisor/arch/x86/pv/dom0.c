@@ -1,18 +1,18 @@
 /*
- * Builds the control domain from what the boot loader brought: its kernel (module 0) and its initrd (module
- * 1).
+ * Builds the control domain from what the boot loader brought: its kernel (module 0) and its initrd (module 1).
  *
  * Pseudo-physical layout, in frames of the domain:
  *
- *   boot block   kernel image | start info | page tables | boot stack | padding     mapped from the kernel's
- * virtual base p2m block    p2m list | the page tables that map it                             mapped where
- * the kernel asks (INIT_P2M) memory       everything else, in the largest blocks there are initrd       the
- * loader's own frames, given to the domain as they lie
+ *   boot block   kernel image | start info | page tables | boot stack | padding   mapped at the kernel's virtual base
+ *   initrd       the loader's own frames, given to the domain as they lie; here, since kernels keep their address
+ *                in 32 bits
+ *   p2m block    p2m list | the page tables that map it                           mapped where INIT_P2M asks
+ *   memory       everything else, in the largest blocks there are
  *
- * Kernels without an INIT_P2M note have the p2m list in the boot block, after the image. Tables are written
- * as plain memory, with the tables' own frames mapped read-only; then the top one is taken into use, which
- * validates them all as if the guest had made them. Any mistake here would be refused by the same code that
- * refuses a guest's. Runs once, before anything else does; what fails ends the start with one sentence.
+ * Kernels without an INIT_P2M note have the p2m list in the boot block, after the image. Tables are written as plain
+ * memory, with the tables' own frames mapped read-only; then the top one is taken into use, which validates them all as
+ * if the guest had made them. Any mistake here would be refused by the same code that refuses a guest's. Runs once,
+ * before anything else does; what fails ends the start with one sentence.
  */
 #include <asm/cpufeature.h>
 #include <asm/boot_info.h>

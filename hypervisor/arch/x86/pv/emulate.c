@@ -9,6 +9,7 @@
  */
 #include <asm/cr.h>
 #include <asm/fpu.h>
+#include <asm/guest_access.h>
 #include <asm/insn.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
@@ -342,13 +343,46 @@ static bool in_64bit_code(const struct cpu_regs *regs)
     return regs->cs == FLAT_KERNEL_CS || (load_access_rights(regs->cs) & ACCESS_LONG_CODE);
 }
 
+/*
+ * IN and OUT, alone or with an operand-size prefix: nearly all that is emulated. The instruction is in the
+ * word at rip, if that can be read. `*done`: the answer; false: it is another instruction.
+ */
+static bool emulate_plain_port(struct vcpu *v, struct cpu_regs *regs, bool *done)
+{
+    uint64_t word;
+    unsigned int length = 1;
+    bool operand16 = false;
+
+    if (copy_words_from_guest(&word, regs->rip, 1))
+        return false;
+    if ((uint8_t)word == 0x66) {
+        operand16 = true;
+        length = 2;
+        word >>= 8;
+    }
+    uint8_t opcode = (uint8_t)word;
+    if ((opcode & 0xf4) != 0xe4) /* e4 to e7: immediate port; ec to ef: dx */
+        return false;
+    bool by_dx = opcode & 8;
+    uint16_t port = by_dx ? (uint16_t)regs->rdx : (uint8_t)(word >> 8);
+    *done = port_io(v, regs, port, !(opcode & 1) ? 1 : operand16 ? 2 : 4, !(opcode & 2));
+    if (*done)
+        regs->rip += length + !by_dx;
+    return true;
+}
+
 bool pv_emulate_privileged(struct vcpu *v, struct cpu_regs *regs)
 {
-    struct insn insn = {0};
+    struct insn insn;
     bool again = false, done;
     int opcode;
 
-    if (regs->error_code || !in_64bit_code(regs) || !fetch(v, regs, &insn))
+    if (regs->error_code)
+        return false;
+    if (emulate_plain_port(v, regs, &done))
+        return done;
+    insn = (struct insn){0};
+    if (!in_64bit_code(regs) || !fetch(v, regs, &insn))
         return false;
     opcode = decode_prefixes(&insn);
     switch (opcode) {

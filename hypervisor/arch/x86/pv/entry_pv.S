@@ -241,15 +241,13 @@ pv_return_to_guest:
         cmpl    $0, CPU_INFO_work(%rsp)
         jne     .Lwork
         mov     CPU_INFO_current(%rsp), %rbx
-        cmpb    $0, VCPU_bounce_flags(%rbx)
+        cmpw    $0, VCPU_bounce_flags(%rbx) /* and nmi_pending, the byte behind it */
         jne     .Lbounce
+.Lafter_bounce:
         mov     VCPU_info(%rbx), %rax
         cmpb    $0, VCPUINFO_pending(%rax)
         jne     .Levent
 .Lno_event:
-        cmpb    $0, VCPU_nmi_pending(%rbx)
-        jne     .Lnmi
-.Lrestore:
         SPEC_EXIT
         testl   $ENTRY_SYSCALL_VECTOR, REGS_vector(%rsp)
         jz      .Liret
@@ -286,6 +284,8 @@ pv_return_to_guest:
         jmp     pv_return_to_guest
 
 .Lbounce:
+        cmpb    $0, VCPU_bounce_flags(%rbx)
+        je      .Lnmi
         mov     %rbx, %rdi
         mov     %rsp, %rsi
         call    pv_deliver_bounce
@@ -301,7 +301,7 @@ pv_return_to_guest:
 
 .Lnmi:
         cmpb    $0, VCPU_nmi_active(%rbx)
-        jne     .Lrestore
+        jne     .Lafter_bounce
         mov     %rbx, %rdi
         mov     %rsp, %rsi
         call    pv_deliver_nmi

@@ -146,7 +146,7 @@ void pv_deliver_syscall32(struct vcpu *v, struct cpu_regs *regs)
 
 void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs)
 {
-    v->arch.pv.nmi_pending = 0;
+    v->arch.pv.bounce.nmi_pending = 0;
     if (!v->arch.pv.nmi_callback)
         return;
     v->arch.pv.nmi_active = 1; /* until the guest's iret */
@@ -155,7 +155,7 @@ void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs)
 
 void pv_send_nmi(struct vcpu *v)
 {
-    WRITE_ONCE(v->arch.pv.nmi_pending, 1);
+    WRITE_ONCE(v->arch.pv.bounce.nmi_pending, 1);
     vcpu_wake(v);
     arch_vcpu_kick(v);
 }

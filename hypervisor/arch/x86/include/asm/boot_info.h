@@ -40,7 +40,9 @@ extern struct boot_info boot_info;
  * Reads loader information. `base` gives access to physical addresses below `limit`: physical p is at base + p.
  * Returns NULL, or a sentence that says what is wrong.
  */
-const char *must_check multiboot1_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa, struct boot_info *bi);
-const char *must_check multiboot2_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa, struct boot_info *bi);
+const char *must_check multiboot1_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa,
+                                        struct boot_info *bi);
+const char *must_check multiboot2_parse(const uint8_t *base, uint64_t limit, uint32_t info_pa,
+                                        struct boot_info *bi);
 
 #endif

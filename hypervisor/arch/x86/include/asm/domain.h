@@ -33,7 +33,7 @@ struct pv_vcpu {
     bool kernel_mode;
     bool entry_short; /* system calls may take the short forms of entry_pv.S: pv_choose_entry() */
     bool syscall_mask_events, syscall32_mask_events, sysenter_mask_events, failsafe_mask_events;
-    uint8_t nmi_pending, mce_pending, nmi_active;
+    uint8_t nmi_active;
     uint64_t event_callback, failsafe_callback, syscall_callback, syscall32_callback, sysenter_callback;
     uint64_t nmi_callback;
     uint64_t kernel_ss, kernel_sp;
@@ -45,7 +45,8 @@ struct pv_vcpu {
         uint64_t eip;
         uint32_t error_code;
         uint16_t cs;
-        uint8_t flags; /* PV_TRAP_* */
+        uint8_t flags;       /* PV_TRAP_* */
+        uint8_t nmi_pending; /* behind flags: the way out tests both at once */
     } bounce;
     struct pv_trap *trap; /* [256] */
     /* Segments. Bases of the mode that is not running are in *_other; the running one's are in the CPU's

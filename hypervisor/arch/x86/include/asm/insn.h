@@ -67,10 +67,10 @@ static inline void wrmsr(uint32_t msr, uint64_t v)
 }
 
 /* An entry of the exception table: a fault of the instruction at label `from` continues at label `to`. */
-#define EXTABLE(from, to)                                                                                     \
-    ".pushsection .extable, \"a\"\n\t"                                                                        \
-    ".balign 8\n\t"                                                                                           \
-    ".quad " from ", " to "\n\t"                                                                              \
+#define EXTABLE(from, to)                                                                                    \
+    ".pushsection .extable, \"a\"\n\t"                                                                       \
+    ".balign 8\n\t"                                                                                          \
+    ".quad " from ", " to "\n\t"                                                                             \
     ".popsection\n\t"
 
 /* false: the machine has no such MSR (or refuses it); *v is 0 then. */
@@ -110,16 +110,16 @@ static inline uint64_t rdtsc(void)
     return lo | (uint64_t)hi << 32;
 }
 
-#define DEFINE_CR(n)                                                                                          \
-    static inline uint64_t read_cr##n(void)                                                                   \
-    {                                                                                                         \
-        uint64_t v;                                                                                           \
-        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));                                                     \
-        return v;                                                                                             \
-    }                                                                                                         \
-    static inline void write_cr##n(uint64_t v)                                                                \
-    {                                                                                                         \
-        __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                            \
+#define DEFINE_CR(n)                                                                                         \
+    static inline uint64_t read_cr##n(void)                                                                  \
+    {                                                                                                        \
+        uint64_t v;                                                                                          \
+        __asm__ volatile("mov %%cr" #n ", %0" : "=r"(v));                                                    \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void write_cr##n(uint64_t v)                                                               \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%cr" #n : : "r"(v) : "memory");                                           \
     }
 DEFINE_CR(0)
 DEFINE_CR(2)
@@ -127,16 +127,16 @@ DEFINE_CR(3)
 DEFINE_CR(4)
 #undef DEFINE_CR
 
-#define DEFINE_DR(n)                                                                                          \
-    static inline uint64_t read_dr##n(void)                                                                   \
-    {                                                                                                         \
-        uint64_t v;                                                                                           \
-        __asm__ volatile("mov %%dr" #n ", %0" : "=r"(v));                                                     \
-        return v;                                                                                             \
-    }                                                                                                         \
-    static inline void write_dr##n(uint64_t v)                                                                \
-    {                                                                                                         \
-        __asm__ volatile("mov %0, %%dr" #n : : "r"(v));                                                       \
+#define DEFINE_DR(n)                                                                                         \
+    static inline uint64_t read_dr##n(void)                                                                  \
+    {                                                                                                        \
+        uint64_t v;                                                                                          \
+        __asm__ volatile("mov %%dr" #n ", %0" : "=r"(v));                                                    \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void write_dr##n(uint64_t v)                                                               \
+    {                                                                                                        \
+        __asm__ volatile("mov %0, %%dr" #n : : "r"(v));                                                      \
     }
 DEFINE_DR(0)
 DEFINE_DR(1)
@@ -212,19 +212,19 @@ static inline void swapgs(void)
 }
 
 /* Reads, and loads with 0 in place of a selector that faults. */
-#define DEFINE_SELECTOR(name)                                                                                 \
-    static inline uint16_t read_##name(void)                                                                  \
-    {                                                                                                         \
-        uint16_t v;                                                                                           \
-        __asm__ volatile("mov %%" #name ", %w0" : "=r"(v));                                                   \
-        return v;                                                                                             \
-    }                                                                                                         \
-    static inline void load_##name(uint16_t sel)                                                              \
-    {                                                                                                         \
-        uint32_t v = sel;                                                                                     \
-        __asm__ volatile("1: mov %0, %%" #name "\n\tjmp 3f\n\t2: xor %0, %0\n\tmov %0, %%" #name "\n\t3:\n\t" \
-                         EXTABLE("1b", "2b")                                                                  \
-                         : "+r"(v));                                                                          \
+#define DEFINE_SELECTOR(name)                                                                                \
+    static inline uint16_t read_##name(void)                                                                 \
+    {                                                                                                        \
+        uint16_t v;                                                                                          \
+        __asm__ volatile("mov %%" #name ", %w0" : "=r"(v));                                                  \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void load_##name(uint16_t sel)                                                             \
+    {                                                                                                        \
+        uint32_t v = sel;                                                                                    \
+        __asm__ volatile("1: mov %0, %%" #name "\n\tjmp 3f\n\t2: xor %0, %0\n\tmov %0, %%" #name             \
+                         "\n\t3:\n\t" EXTABLE("1b", "2b")                                                    \
+                         : "+r"(v));                                                                         \
     }
 DEFINE_SELECTOR(ds)
 DEFINE_SELECTOR(es)

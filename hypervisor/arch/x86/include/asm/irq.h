@@ -43,9 +43,9 @@ struct msi_request {
     uint16_t segment;
     uint8_t bus, devfn;
     bool msix;
-    uint16_t entry;      /* MSI-X: entry of the table; MSI: index among `count` */
-    uint16_t count;      /* MSI: vectors asked (power of two); 1 for MSI-X */
-    paddr_t table_base;  /* MSI-X: where the guest believes the table is (0: read the BAR) */
+    uint16_t entry;     /* MSI-X: entry of the table; MSI: index among `count` */
+    uint16_t count;     /* MSI: vectors asked (power of two); 1 for MSI-X */
+    paddr_t table_base; /* MSI-X: where the guest believes the table is (0: read the BAR) */
 };
 
 /*

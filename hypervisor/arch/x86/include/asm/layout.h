@@ -13,13 +13,13 @@
 #ifndef ASM_LAYOUT_H
 #define ASM_LAYOUT_H
 
-#define HV_FIRST_SLOT 256
-#define HV_LAST_SLOT  271
-#define HV_START      0xffff800000000000UL
-#define HV_END        0xffff880000000000UL
-#define M2P_START     0xffff800000000000UL
-#define IOMAP_START   0xffff808000000000UL
-#define IOMAP_END     0xffff810000000000UL
+#define HV_FIRST_SLOT    256
+#define HV_LAST_SLOT     271
+#define HV_START         0xffff800000000000UL
+#define HV_END           0xffff880000000000UL
+#define M2P_START        0xffff800000000000UL
+#define IOMAP_START      0xffff808000000000UL
+#define IOMAP_END        0xffff810000000000UL
 #define FRAMETABLE_START 0xffff810000000000UL
 #define M2P_RW_START     0xffff818000000000UL
 #define PERDOMAIN_START  0xffff820000000000UL
@@ -30,7 +30,7 @@
 #define DIRECTMAP_END    0xffff880000000000UL
 
 /* Per-domain area: vcpu n has GDT pages at n * 128 KiB: 16 pages of GDT, then 16 of LDT. */
-#define PERDOMAIN_VCPU_SHIFT 17
+#define PERDOMAIN_VCPU_SHIFT   17
 #define PERDOMAIN_GDT(vcpu_id) (PERDOMAIN_START + ((unsigned long)(vcpu_id) << PERDOMAIN_VCPU_SHIFT))
 #define PERDOMAIN_LDT(vcpu_id) (PERDOMAIN_GDT(vcpu_id) + 16 * 4096UL)
 
@@ -39,14 +39,14 @@
  * 0xe02b data, 0xe033 64-bit code); GDT pages 0..13 are the guest's, page 14 (from entry 7168, selector 0xe000) the
  * hypervisor's, one such page per CPU.
  */
-#define GDT_GUEST_PAGES  14
-#define GDT_HV_PAGE      14
-#define SEL_HV_CS        0xe008
-#define SEL_HV_DS        0xe010
-#define SEL_GUEST_CS32   0xe023
-#define SEL_GUEST_DS     0xe02b
-#define SEL_GUEST_CS64   0xe033
-#define SEL_TSS          0xe040
-#define SEL_LDT          0xe050
+#define GDT_GUEST_PAGES 14
+#define GDT_HV_PAGE     14
+#define SEL_HV_CS       0xe008
+#define SEL_HV_DS       0xe010
+#define SEL_GUEST_CS32  0xe023
+#define SEL_GUEST_DS    0xe02b
+#define SEL_GUEST_CS64  0xe033
+#define SEL_TSS         0xe040
+#define SEL_LDT         0xe050
 
 #endif

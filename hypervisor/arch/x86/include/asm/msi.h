@@ -11,10 +11,10 @@ struct msi {
     struct pci_address device;
     bool msix, maskable;
     uint16_t entry;
-    uint16_t count;       /* MSI: messages of the group; entries follow each other in vector number */
-    unsigned int cap;     /* offset of the capability */
+    uint16_t count;   /* MSI: messages of the group; entries follow each other in vector number */
+    unsigned int cap; /* offset of the capability */
     volatile uint32_t *table_entry; /* MSI-X */
-    uint32_t vector, dest; /* as programmed last */
+    uint32_t vector, dest;          /* as programmed last */
     bool masked;
 };
 

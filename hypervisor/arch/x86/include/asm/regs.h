@@ -47,13 +47,14 @@ struct percpu;
 struct cpu_info {
     struct cpu_regs guest; /* of the current vcpu while the hypervisor runs */
     uint32_t cpu;
-    uint32_t work;         /* pending work bits (bh/work.h); set by this CPU with interrupts off, or atomically */
+    uint32_t work; /* pending work bits (bh/work.h); set by this CPU with interrupts off, or atomically */
     struct vcpu *current;
     struct percpu *percpu;
     uint64_t scratch[3];
 };
 /* The CPU aligns rsp to 16 before it pushes a frame: the end of the hardware's part must be so aligned already. */
-_Static_assert((sizeof(struct cpu_info) - offsetof(struct cpu_regs, es)) % 16 == 0, "place of the hardware frame");
+_Static_assert((sizeof(struct cpu_info) - offsetof(struct cpu_regs, es)) % 16 == 0,
+               "place of the hardware frame");
 
 static inline struct cpu_info *cpu_info(void)
 {
