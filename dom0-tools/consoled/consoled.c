@@ -61,6 +61,8 @@ static struct {
     int evtchn, gntdev;
     struct console *consoles[CONSOLES_MAX];
     unsigned int count;
+    unsigned int awaited[CONSOLES_MAX]; /* domains whose toolstack has not written their console yet */
+    unsigned int awaited_count;
     char log_dir[300];
     uint64_t period;
 } d;
@@ -146,6 +148,35 @@ static void open_listener(struct console *c)
         close_fd(&c->listener);
 }
 
+/* xl introduces a domain to the store first and writes its console afterwards: such a one is watched until then. */
+static void await_console(unsigned int domid)
+{
+    char path[64];
+
+    for (unsigned int i = 0; i < d.awaited_count; i++)
+        if (d.awaited[i] == domid)
+            return;
+    if (d.awaited_count == CONSOLES_MAX)
+        return;
+    snprintf(path, sizeof(path), "/local/domain/%u/console/port", domid);
+    if (bh_store_watch(d.h, path, "console") == 0)
+        d.awaited[d.awaited_count++] = domid;
+}
+
+static void stop_awaiting(unsigned int domid)
+{
+    char path[64];
+
+    for (unsigned int i = 0; i < d.awaited_count; i++) {
+        if (d.awaited[i] != domid)
+            continue;
+        snprintf(path, sizeof(path), "/local/domain/%u/console/port", domid);
+        bh_store_unwatch(d.h, path, "console");
+        d.awaited[i] = d.awaited[--d.awaited_count];
+        return;
+    }
+}
+
 static void console_open(unsigned int domid)
 {
     char *port = store_getf(d.h, "/local/domain/%u/console/port", domid);
@@ -155,6 +186,10 @@ static void console_open(unsigned int domid)
     struct console *c = calloc(1, sizeof(*c));
     bool good = c && port && frame && (!type || strcmp(type, "xenconsoled") == 0) && d.count < CONSOLES_MAX;
 
+    if (!port || !frame)
+        await_console(domid);
+    else
+        stop_awaiting(domid);
     if (c) {
         c->domid = domid;
         c->seen = true;
@@ -310,6 +345,19 @@ static void accept_viewer(struct console *c)
 
 /* ---- all ---- */
 
+/* Watches for domains that ended without ever having a console. */
+static void forget_ended(const struct bh_domain *list, unsigned int count)
+{
+    for (unsigned int i = d.awaited_count; i-- > 0;) {
+        bool there = false;
+
+        for (unsigned int n = 0; n < count; n++)
+            there |= list[n].domid == d.awaited[i] && !(list[n].flags & BH_DYING);
+        if (!there)
+            stop_awaiting(d.awaited[i]);
+    }
+}
+
 static void look_at_domains(void)
 {
     struct bh_domain *list;
@@ -332,6 +380,7 @@ static void look_at_domains(void)
         if (!known && list[n].domid && !(list[n].flags & BH_DYING))
             console_open(list[n].domid);
     }
+    forget_ended(list, count);
     free(list);
     for (unsigned int i = 0; i < d.count; i++) {
         if (d.consoles[i]->seen) {

@@ -296,6 +296,8 @@ int bh_store_remove(struct bh *h, const char *path);
 int bh_store_list(struct bh *h, const char *path, char ***out, unsigned int *count);
 /* Events of this watch are given by bh_store_next_event. */
 int bh_store_watch(struct bh *h, const char *path, const char *token);
+/* Events that are queued already are still given. -ENOENT: there is no such watch. */
+int bh_store_unwatch(struct bh *h, const char *path, const char *token);
 /* Descriptor to poll; events may also be pending without it being readable: ask bh_store_event_pending. */
 int bh_store_fd(struct bh *h);
 bool bh_store_event_pending(const struct bh *h);

@@ -54,6 +54,8 @@ static const char *type_name(uint32_t type)
         return "set permissions of";
     case XS_WATCH:
         return "watch";
+    case XS_UNWATCH:
+        return "end of the watch of";
     case XS_TRANSACTION_START:
         return "start of a transaction";
     case XS_TRANSACTION_END:
@@ -618,6 +620,11 @@ int store_release(struct bh *h, unsigned int domid)
 int bh_store_watch(struct bh *h, const char *path, const char *token)
 {
     return request(h, XS_WATCH, 0, path, token, NULL, NULL);
+}
+
+int bh_store_unwatch(struct bh *h, const char *path, const char *token)
+{
+    return request(h, XS_UNWATCH, 0, path, token, NULL, NULL);
 }
 
 int bh_store_fd(struct bh *h)
