@@ -11,15 +11,18 @@ JOBS       ?= $(shell nproc)
 
 GUEST_CASES   := $(notdir $(patsubst %/main.c,%,$(wildcard tests/guest/cases/*/main.c)))
 GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
-INTEGRATION    = $(SYSTEM_TESTS) $(wildcard tests/integration/*/run) $(wildcard tests/compat/*/run)
+# Tests of whole systems that take too long for each change; docs/testing.md says what each of them shows, and its state.
+LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers create-faults)
+INTEGRATION    = $(SYSTEM_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/*/run tests/compat/*/run))
 LINTS         := tests/lint-format
 
 HOST_SPECS    = $(addprefix lint:,$(LINTS)) $(addprefix host:,$(HOST_TESTS)) $(addprefix fuzz:,$(FUZZ_TARGETS))
 GUEST_SPECS   = $(addprefix guest:,$(GUEST_KERNELS))
 SYSTEM_SPECS  = $(addprefix system:,$(INTEGRATION))
+LONG_SPECS    = $(addprefix system:,$(LONG_TESTS))
 RUN_TESTS     = tests/runner --jobs $(JOBS) --fuzz-seconds $(FUZZ_SECONDS)
 
-.PHONY: run test check check-guest check-system guest-kernels test-parts
+.PHONY: run test check check-guest check-system check-long guest-kernels test-parts
 
 # The first step may install the packages that the next ones are chosen by, so these are two runs of make.
 run: packages
@@ -46,6 +49,9 @@ check-guest: hypervisor guest-kernels
 
 check-system: all image
 	@$(RUN_TESTS) $(SYSTEM_SPECS)
+
+check-long: all image
+	@STRESS_SECONDS=$${STRESS_SECONDS:-600} ROUNDS=$${ROUNDS:-200} $(RUN_TESTS) --jobs 1 $(LONG_SPECS)
 
 # Puts every C source into the project's format.
 format:

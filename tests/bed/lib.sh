@@ -22,7 +22,7 @@ boot() {
     serial=$logs/$test_name-$boots.serial
     echo "--- boot: $what"
     output=$("$tree/tests/bed/boot" --hypervisor "$HYPERVISOR" --quiet --keep-log "$serial" \
-        --timeout "${BOOT_TIMEOUT:-600}" "$@" 2>&1 </dev/null)
+        --timeout "${BOOT_TIMEOUT:-1500}" "$@" 2>&1 </dev/null)
     status=$?
     echo "$output"
     if [ $status -eq 203 ]; then
