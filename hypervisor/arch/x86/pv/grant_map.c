@@ -29,13 +29,14 @@ static uint64_t grant_entry(mfn_t mfn, unsigned int flags)
  * The entry that `address` names, in a level-1 table that is in use for the caller until put_table: by the
  * machine address of the entry (contains_pte) or by the virtual address it maps. NULL: none (cause noted).
  */
-static uint64_t *hold_entry(struct vcpu *v, uint64_t address, bool contains_pte, struct page_info **table)
+static inline __attribute__((always_inline)) uint64_t *hold_entry(struct vcpu *v, uint64_t address,
+                                                                  bool contains_pte, struct page_info **table)
 {
     mfn_t mfn = paddr_to_mfn(address);
     uint64_t *entry;
 
     if (contains_pte) {
-        if ((address & 7) || mfn.n >= max_page) {
+        if (unlikely((address & 7) || mfn.n >= max_page)) {
             (void)fail(v, -EINVAL, "grant mapping: {0} is no machine address of a page-table entry", address,
                        0);
             return NULL;
@@ -44,7 +45,7 @@ static uint64_t *hold_entry(struct vcpu *v, uint64_t address, bool contains_pte,
     } else {
         entry = pv_find_l1e(v, address, &mfn);
     }
-    if (!entry || !get_table(mfn_to_page(mfn), v->domain, PGT_l1)) {
+    if (unlikely(!entry) || unlikely(!get_table(mfn_to_page(mfn), v->domain, PGT_l1))) {
         (void)fail(v, -EINVAL,
                    "grant mapping: address {0} has no validated level-1 table (contains_pte: {1})", address,
                    contains_pte);
