@@ -1,5 +1,6 @@
-# The life of a PV guest, by one tool ($tool is xl or bh), for the tests of tests/compat. Runs in Dom0's real root, where
-# the image builder put a stock kernel, an initrd and a root for guests in /var/lib/bulkhead/guest.
+# The life of a PV guest, by one tool ($tool is xl or bh), for tests/compat and tests/integration. Runs in Dom0's real root,
+# where the image builder put a stock kernel, an initrd and a root for guests in /var/lib/bulkhead/guest. $kernel may
+# name another kernel.
 set -u
 failed=0
 step() { # step WHAT COMMAND...
@@ -37,16 +38,16 @@ is_paused() {
 cd /root
 mkdir -p guest-initrd && (cd guest-initrd && mkdir -p bed && echo guest >bed/nonce && cat >bed/command && \
     find . | busybox cpio -o -H newc 2>/dev/null) >orders.cpio <<'END'
-echo "guest is up"; cat /sys/hypervisor/type; nproc; trap 'exit 0' TERM
+echo "guest is up"; echo "guest kernel: $(uname -r)"; cat /sys/hypervisor/type; nproc; trap 'exit 0' TERM
 while :; do
     case $(busybox cat /proc/xen/xenbus 2>/dev/null; true) in esac
     sleep 1
 done
 END
 cat /var/lib/bulkhead/guest/initrd.img orders.cpio >initrd.img
-cat >guest1.cfg <<'END'
+cat >guest1.cfg <<END
 name = "guest1"
-kernel = "/var/lib/bulkhead/guest/vmlinuz"
+kernel = "${kernel:-/var/lib/bulkhead/guest/vmlinuz}"
 ramdisk = "/root/initrd.img"
 memory = 256
 maxmem = 300
@@ -58,6 +59,8 @@ step "create" $tool create guest1.cfg
 (setsid $tool console guest1 </dev/null >/tmp/console 2>&1 &)
 step "list" listed
 step "its init speaks on the console" wait_for 900 console_says "guest is up"
+step "its kernel" wait_for 900 console_says "guest kernel: "
+grep -ao "guest kernel: [^[:cntrl:]]*" /tmp/console
 step "vcpu-list" $tool vcpu-list guest1
 step "vcpu-pin" $tool vcpu-pin guest1 0 1
 step "pause" $tool pause guest1
