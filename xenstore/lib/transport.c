@@ -261,7 +261,11 @@ static void *reader_main(void *arg)
         struct pollfd p[2] = {{.fd = h->fd, .events = POLLIN}, {.fd = h->stop_fd, .events = POLLIN}};
         struct xs_message *m;
 
-        if (poll(p, 2, -1) < 0 || p[1].revents) {
+        if (poll(p, 2, -1) < 0) {
+            /* glibc interrupts every thread when the process changes its user; poll() cannot fail otherwise. */
+            continue;
+        }
+        if (p[1].revents) {
             break;
         }
         m = message_read(h->fd);
