@@ -282,7 +282,7 @@ int gsi_setup(struct vcpu *v, unsigned int gsi, bool level, bool active_low)
     i = &irqs[gsi];
     spin_lock(&irq_lock);
     if (i->use == IRQ_HYPERVISOR)
-        rc = fail(v, -EBUSY, "irq: GSI {0} is the hypervisor's own", gsi, 0);
+        rc = fail(v, -EEXIST, "irq: GSI {0} is set up already: it is the hypervisor's own", gsi, 0);
     else if (!i->bound) {
         i->level = level;
         i->active_low = active_low;
@@ -394,8 +394,7 @@ static int map_gsi_locked(struct vcpu *v, struct domain *d, unsigned int gsi, in
 {
     int rc;
 
-    if (irqs[gsi].use == IRQ_HYPERVISOR)
-        return fail(v, -EBUSY, "irq: GSI {0} is the hypervisor's own", gsi, 0);
+    /* The hypervisor's own may be mapped like any other; binding it is refused. */
     if (*number < 0)
         *number = (int)gsi;
     if ((unsigned int)*number < d->arch.nr_pirqs && d->arch.pirq[*number] &&

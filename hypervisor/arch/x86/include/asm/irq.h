@@ -35,7 +35,7 @@ void irq_init(unsigned int nr_gsis);
 int must_check irq_request_gsi(unsigned int gsi, void (*fn)(void *arg), void *arg);
 int must_check irq_request_isa(unsigned int isa_irq, void (*fn)(void *arg), void *arg);
 
-/* PHYSDEVOP_setup_gsi: trigger and polarity of an unused GSI. Returns 0, -EINVAL, -EBUSY (in use otherwise). */
+/* PHYSDEVOP_setup_gsi: trigger and polarity of an unused GSI. Returns 0, -EINVAL, -EEXIST (the hypervisor's), -EBUSY (in use otherwise). */
 int must_check gsi_setup(struct vcpu *v, unsigned int gsi, bool level, bool active_low);
 
 /* One MSI or MSI-X entry of a device. */
