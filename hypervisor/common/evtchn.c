@@ -45,7 +45,7 @@ static void wake_pollers(struct domain *d, uint32_t port)
     for_each_vcpu (d, v) {
         uint32_t polled = READ_ONCE(v->poll_port);
 
-        if (READ_ONCE(v->polling) && (polled == 0 || polled == port))
+        if (atomic_load_explicit(&v->polling, memory_order_relaxed) && (polled == 0 || polled == port))
             vcpu_wake(v);
     }
 }
@@ -174,14 +174,15 @@ bool evtchn_port_pending(struct domain *d, uint32_t port)
 void evtchn_poll_begin(struct vcpu *v, uint32_t port)
 {
     WRITE_ONCE(v->poll_port, port);
-    WRITE_ONCE(v->polling, true);
+    atomic_store(&v->polling, true);
     atomic_fetch_add(&v->domain->evtchn.pollers, 1);
 }
 
+/* The poller itself and whoever wakes it may both come here: one of them counts. */
 void evtchn_poll_end(struct vcpu *v)
 {
-    WRITE_ONCE(v->polling, false);
-    atomic_fetch_sub(&v->domain->evtchn.pollers, 1);
+    if (atomic_exchange(&v->polling, false))
+        atomic_fetch_sub(&v->domain->evtchn.pollers, 1);
 }
 
 /* --- Allocation --- */

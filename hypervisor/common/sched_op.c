@@ -27,6 +27,12 @@ static void set_state(struct vcpu *v, enum vcpu_state from, enum vcpu_state to)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* An event that the guest lets in ends the wait like one of the ports. */
+static bool upcall_due(const struct vcpu *v)
+{
+    return READ_ONCE(v->info->evtchn_upcall_pending) && !READ_ONCE(v->info->evtchn_upcall_mask);
+}
+
 static long poll(struct vcpu *v, const struct sched_poll *p)
 {
     uint32_t port[POLL_MAX_PORTS];
@@ -38,7 +44,9 @@ static long poll(struct vcpu *v, const struct sched_poll *p)
         return fail(v, -EFAULT, "poll: ports at {0} cannot be read", p->ports, 0);
     evtchn_poll_begin(v, p->nr_ports == 1 ? port[0] : 0);
     set_state(v, VCPU_RUNABLE, VCPU_BLOCKED);
-    ret = poll_ports_pending(v, port, p->nr_ports);
+    /* Who sends sets the event first and then looks at the state; here it is the other way round. */
+    atomic_thread_fence(memory_order_seq_cst);
+    ret = upcall_due(v) ? 1 : poll_ports_pending(v, port, p->nr_ports);
     if (ret) {
         set_state(v, VCPU_BLOCKED, VCPU_RUNABLE);
         evtchn_poll_end(v);

@@ -67,7 +67,7 @@ struct vcpu {
     enum vcpu_state state; /* scheduler lock */
     bool initialised;      /* has a register context */
     bool defer_shutdown;
-    bool polling; /* in SCHEDOP_poll; poll_port tells which (0: many) */
+    _Atomic bool polling; /* in SCHEDOP_poll; poll_port tells which (0: many) */
     uint32_t poll_port;
     _Atomic int pause_count;
     _Atomic int wake_pending;

@@ -309,6 +309,21 @@ static void test_pirq(void **state)
     assert_int_equal(a->evtchn.nr_used, used);
 }
 
+/* The poller and its waker may both end a poll: counted twice, the next poll was never woken. */
+static void test_poll_ends_once(void **state)
+{
+    struct vcpu *v = b->vcpu[0];
+
+    evtchn_poll_begin(v, 1);
+    evtchn_poll_end(v);
+    evtchn_poll_end(v);
+    assert_int_equal(b->evtchn.pollers, 0);
+    evtchn_poll_begin(v, 1);
+    assert_int_equal(b->evtchn.pollers, 1);
+    evtchn_poll_end(v);
+    assert_int_equal(b->evtchn.pollers, 0);
+}
+
 static void test_poll(void **state)
 {
     uint32_t port = offer(a, b->id), local;
@@ -453,6 +468,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ipi, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bind_vcpu, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pirq, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_poll_ends_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_poll, setup, teardown),
         cmocka_unit_test_setup_teardown(test_peer_of_the_dead, setup, teardown),
         cmocka_unit_test_setup_teardown(test_dying_domain_opens_nothing, setup, teardown),
