@@ -11,11 +11,9 @@
 
 struct domain;
 
-#define PAGE_ORDER_MAX   20
-#define ALLOC_NO_OWNER   1u /* accounted to the domain's hypervisor cost, not assigned */
-#define ALLOC_NO_SCRUB   2u /* the caller overwrites it all */
-#define ALLOC_DMA32      4u /* below 4 GiB */
-#define ALLOC_EXACT_NODE 0u
+#define PAGE_ORDER_MAX 20
+#define ALLOC_NO_SCRUB 2u /* the caller overwrites it all */
+#define ALLOC_DMA32    4u /* below 4 GiB */
 
 /* Boot: hands [start, end) frames of RAM to the allocator. The frame table is mapped already. */
 void page_alloc_add(mfn_t start, mfn_t end);

@@ -32,7 +32,6 @@ typedef struct {
 
 #define INVALID_FRAME (~0UL)
 #define MFN(x)        ((mfn_t){(x)})
-#define GFN(x)        ((gfn_t){(x)})
 #define INVALID_MFN   MFN(INVALID_FRAME)
 
 static inline bool mfn_eq(mfn_t a, mfn_t b)

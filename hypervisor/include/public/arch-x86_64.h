@@ -17,36 +17,15 @@ typedef uint64_t xen_ulong_t;
 #define FIRST_RESERVED_GDT_BYTE  (FIRST_RESERVED_GDT_PAGE * 4096)
 #define FIRST_RESERVED_GDT_ENTRY (FIRST_RESERVED_GDT_BYTE / 8)
 
-#define FLAT_RING3_CS32  0xe023
 #define FLAT_RING3_CS64  0xe033
-#define FLAT_RING3_DS32  0xe02b
-#define FLAT_RING3_DS64  0x0000
-#define FLAT_RING3_SS32  0xe02b
 #define FLAT_RING3_SS64  0xe02b
-#define FLAT_KERNEL_DS64 FLAT_RING3_DS64
-#define FLAT_KERNEL_DS32 FLAT_RING3_DS32
-#define FLAT_KERNEL_DS   FLAT_KERNEL_DS64
 #define FLAT_KERNEL_CS64 FLAT_RING3_CS64
-#define FLAT_KERNEL_CS32 FLAT_RING3_CS32
 #define FLAT_KERNEL_CS   FLAT_KERNEL_CS64
 #define FLAT_KERNEL_SS64 FLAT_RING3_SS64
-#define FLAT_KERNEL_SS32 FLAT_RING3_SS32
 #define FLAT_KERNEL_SS   FLAT_KERNEL_SS64
-#define FLAT_USER_DS64   FLAT_RING3_DS64
-#define FLAT_USER_DS32   FLAT_RING3_DS32
-#define FLAT_USER_DS     FLAT_USER_DS64
-#define FLAT_USER_CS64   FLAT_RING3_CS64
-#define FLAT_USER_CS32   FLAT_RING3_CS32
-#define FLAT_USER_CS     FLAT_USER_CS64
-#define FLAT_USER_SS64   FLAT_RING3_SS64
-#define FLAT_USER_SS32   FLAT_RING3_SS32
-#define FLAT_USER_SS     FLAT_USER_SS64
 
 #define HYPERVISOR_VIRT_START 0xFFFF800000000000UL
 #define HYPERVISOR_VIRT_END   0xFFFF880000000000UL
-#define MACH2PHYS_VIRT_START  0xFFFF800000000000UL
-#define MACH2PHYS_VIRT_END    0xFFFF804000000000UL
-#define MACH2PHYS_NR_ENTRIES  ((MACH2PHYS_VIRT_END - MACH2PHYS_VIRT_START) >> 3)
 
 /* set_segment_base(which, base) */
 #define SEGBASE_FS          0
@@ -62,10 +41,8 @@ struct iret_context {
 };
 
 /* set_trap_table(struct trap_info *): ends with an address of 0. */
-#define TI_GET_DPL(ti)      ((ti)->flags & 3)
-#define TI_GET_IF(ti)       ((ti)->flags & 4)
-#define TI_SET_DPL(ti, dpl) ((ti)->flags |= (dpl))
-#define TI_SET_IF(ti, on)   ((ti)->flags |= ((!!(on)) << 2))
+#define TI_GET_DPL(ti) ((ti)->flags & 3)
+#define TI_GET_IF(ti)  ((ti)->flags & 4)
 struct trap_info {
     uint8_t vector;
     uint8_t flags; /* 0-3: privilege level; 4: clear event enable */
@@ -91,11 +68,8 @@ struct cpu_user_regs {
     uint16_t gs, _pad6[3];
 };
 
-#define xen_pfn_to_cr3(pfn) ((uint64_t)(pfn) << 12)
 #define xen_cr3_to_pfn(cr3) ((uint64_t)(cr3) >> 12)
 
-#define VGCF_I387_VALID               (1 << 0)
-#define VGCF_IN_KERNEL                (1 << 2)
 #define VGCF_i387_valid               (1 << 0)
 #define VGCF_in_kernel                (1 << 2)
 #define VGCF_failsafe_disables_events (1 << 3)
@@ -141,19 +115,7 @@ struct arch_vcpu_info {
 typedef uint64_t xen_callback_t;
 
 /* Emulated devices of a domain (XEN_DOMCTL_createdomain). */
-#define XEN_X86_EMU_LAPIC    (1U << 0)
-#define XEN_X86_EMU_HPET     (1U << 1)
-#define XEN_X86_EMU_PM       (1U << 2)
-#define XEN_X86_EMU_RTC      (1U << 3)
-#define XEN_X86_EMU_IOAPIC   (1U << 4)
-#define XEN_X86_EMU_PIC      (1U << 5)
-#define XEN_X86_EMU_VGA      (1U << 6)
-#define XEN_X86_EMU_IOMMU    (1U << 7)
-#define XEN_X86_EMU_PIT      (1U << 8)
-#define XEN_X86_EMU_USE_PIRQ (1U << 9)
-#define XEN_X86_EMU_VPCI     (1U << 10)
-#define XEN_X86_EMU_ALL      0x7ffU
-#define XEN_X86_MSR_RELAXED  (1u << 0)
+#define XEN_X86_MSR_RELAXED (1u << 0)
 struct xen_arch_domainconfig {
     uint32_t emulation_flags; /* XEN_X86_EMU_* */
     uint32_t misc_flags;      /* XEN_X86_MSR_RELAXED */
@@ -170,7 +132,5 @@ struct xen_msr_entry {
     uint32_t flags; /* zero */
     uint64_t val;
 };
-
-#define XEN_HVM_DEBUGCONS_IOPORT 0xe9
 
 #endif

@@ -4,13 +4,11 @@
 
 #include <public/xen.h>
 
-#define CALLBACKTYPE_event               0
-#define CALLBACKTYPE_failsafe            1
-#define CALLBACKTYPE_syscall             2
-#define CALLBACKTYPE_sysenter_deprecated 3
-#define CALLBACKTYPE_nmi                 4
-#define CALLBACKTYPE_sysenter            5
-#define CALLBACKTYPE_syscall32           7
+#define CALLBACKTYPE_event     0
+#define CALLBACKTYPE_failsafe  1
+#define CALLBACKTYPE_syscall   2
+#define CALLBACKTYPE_nmi       4
+#define CALLBACKTYPE_syscall32 7
 
 #define CALLBACKF_mask_events (1U << 0) /* entry masks event upcalls */
 

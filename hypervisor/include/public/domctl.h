@@ -13,16 +13,8 @@
 
 #define XEN_DOMCTL_INTERFACE_VERSION 0x00000015
 
-#define XEN_DOMCTL_CDF_hvm            (1U << 0)
-#define XEN_DOMCTL_CDF_hap            (1U << 1)
 #define XEN_DOMCTL_CDF_s3_integrity   (1U << 2)
-#define XEN_DOMCTL_CDF_oos_off        (1U << 3)
 #define XEN_DOMCTL_CDF_xs_domain      (1U << 4)
-#define XEN_DOMCTL_CDF_iommu          (1U << 5)
-#define XEN_DOMCTL_CDF_nested_virt    (1U << 6)
-#define XEN_DOMCTL_CDF_vpmu           (1U << 7)
-#define XEN_DOMCTL_CDF_MAX            XEN_DOMCTL_CDF_vpmu
-#define XEN_DOMCTL_IOMMU_no_sharept   (1U << 0)
 #define XEN_DOMCTL_GRANT_version_mask 0xf
 #define XEN_DOMCTL_GRANT_version(v)   ((v)&XEN_DOMCTL_GRANT_version_mask)
 struct xen_domctl_createdomain {
@@ -46,9 +38,7 @@ struct xen_domctl_createdomain {
 #define XEN_DOMINF_paused        (1U << 3)
 #define XEN_DOMINF_blocked       (1U << 4)
 #define XEN_DOMINF_running       (1U << 5)
-#define XEN_DOMINF_debugged      (1U << 6)
 #define XEN_DOMINF_xs_domain     (1U << 7)
-#define XEN_DOMINF_hap           (1U << 8)
 #define XEN_DOMINF_shutdownmask  255
 #define XEN_DOMINF_shutdownshift 16
 #define XEN_INVALID_MAX_VCPU_ID  (~0U)
@@ -69,36 +59,18 @@ struct xen_domctl_getdomaininfo {
     struct xen_arch_domainconfig arch_config;
 };
 
-#define XEN_DOMCTL_PFINFO_LTAB_SHIFT    28
-#define XEN_DOMCTL_PFINFO_NOTAB         (0x0U << 28)
-#define XEN_DOMCTL_PFINFO_L1TAB         (0x1U << 28)
-#define XEN_DOMCTL_PFINFO_L2TAB         (0x2U << 28)
-#define XEN_DOMCTL_PFINFO_L3TAB         (0x3U << 28)
-#define XEN_DOMCTL_PFINFO_L4TAB         (0x4U << 28)
-#define XEN_DOMCTL_PFINFO_LTABTYPE_MASK (0x7U << 28)
-#define XEN_DOMCTL_PFINFO_LPINTAB       (0x1U << 31)
-#define XEN_DOMCTL_PFINFO_XTAB          (0xfU << 28)
-#define XEN_DOMCTL_PFINFO_XALLOC        (0xeU << 28)
-#define XEN_DOMCTL_PFINFO_BROKEN        (0xdU << 28)
-#define XEN_DOMCTL_PFINFO_LTAB_MASK     (0xfU << 28)
+#define XEN_DOMCTL_PFINFO_LTAB_SHIFT 28
+#define XEN_DOMCTL_PFINFO_NOTAB      (0x0U << 28)
+#define XEN_DOMCTL_PFINFO_LPINTAB    (0x1U << 31)
+#define XEN_DOMCTL_PFINFO_XTAB       (0xfU << 28)
 struct xen_domctl_getpageframeinfo3 {
     uint64_t num;   /* IN */
     uint64_t array; /* IN/OUT: xen_pfn_t[num]: frame in, type out */
 };
 
-#define XEN_DOMCTL_SHADOW_OP_OFF             0
-#define XEN_DOMCTL_SHADOW_OP_ENABLE_TEST     1
-#define XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY 2
-#define XEN_DOMCTL_SHADOW_OP_CLEAN           11
-#define XEN_DOMCTL_SHADOW_OP_PEEK            12
-#define XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION  30
-#define XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION  31
-#define XEN_DOMCTL_SHADOW_OP_ENABLE          32
-#define XEN_DOMCTL_SHADOW_ENABLE_REFCOUNT    (1 << 1)
-#define XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY   (1 << 2)
-#define XEN_DOMCTL_SHADOW_ENABLE_TRANSLATE   (1 << 3)
-#define XEN_DOMCTL_SHADOW_ENABLE_EXTERNAL    (1 << 4)
-#define XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL     (1 << 0)
+#define XEN_DOMCTL_SHADOW_OP_OFF            0
+#define XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION 30
+#define XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION 31
 struct xen_domctl_shadow_op_stats {
     uint32_t fault_count, dirty_count;
 };
@@ -144,16 +116,10 @@ struct xen_domctl_max_vcpus {
     uint32_t max;
 };
 
-#define XEN_SCHEDULER_CREDIT           5
-#define XEN_SCHEDULER_CREDIT2          6
-#define XEN_SCHEDULER_ARINC653         7
-#define XEN_SCHEDULER_RTDS             8
-#define XEN_SCHEDULER_NULL             9
-#define XEN_DOMCTL_SCHEDRT_extra       (1U << 0)
-#define XEN_DOMCTL_SCHEDOP_putinfo     0
-#define XEN_DOMCTL_SCHEDOP_getinfo     1
-#define XEN_DOMCTL_SCHEDOP_putvcpuinfo 2
-#define XEN_DOMCTL_SCHEDOP_getvcpuinfo 3
+#define XEN_SCHEDULER_CREDIT       5
+#define XEN_SCHEDULER_CREDIT2      6
+#define XEN_DOMCTL_SCHEDOP_putinfo 0
+#define XEN_DOMCTL_SCHEDOP_getinfo 1
 struct xen_domctl_sched_credit {
     uint16_t weight;
     uint16_t cap; /* percent of a CPU; 0: none */
@@ -203,52 +169,19 @@ struct xen_domctl_hypercall_init {
 struct xen_domctl_settimeoffset {
     int64_t time_offset_seconds;
 };
-struct xen_domctl_hvmcontext {
-    uint32_t size;
-    uint64_t buffer;
-};
 struct xen_domctl_address_size {
     uint32_t size; /* bits */
 };
 
-#define XEN_DOMCTL_SENDTRIGGER_NMI   0
-#define XEN_DOMCTL_SENDTRIGGER_RESET 1
-#define XEN_DOMCTL_SENDTRIGGER_INIT  2
-#define XEN_DOMCTL_SENDTRIGGER_POWER 3
-#define XEN_DOMCTL_SENDTRIGGER_SLEEP 4
+#define XEN_DOMCTL_SENDTRIGGER_NMI 0
 struct xen_domctl_sendtrigger {
     uint32_t trigger, vcpu;
 };
 
-#define XEN_DOMCTL_DEV_PCI         0
-#define XEN_DOMCTL_DEV_DT          1
-#define XEN_DOMCTL_DEV_RDM_RELAXED 1
-struct xen_domctl_assign_device {
-    uint32_t dev, flags;
-    union {
-        struct {
-            uint32_t machine_sbdf;
-        } pci;
-        struct {
-            uint32_t size;
-            uint64_t path;
-        } dt;
-    } u;
-};
-struct xen_domctl_get_device_group {
-    uint32_t machine_sbdf, max_sdevs, num_sdevs;
-    uint64_t sdev_array;
-};
-
-#define DPCI_ADD_MAPPING    1
-#define DPCI_REMOVE_MAPPING 0
 struct xen_domctl_memory_mapping {
     uint64_t first_gfn, first_mfn, nr_mfns;
     uint32_t add_mapping;
     uint32_t padding;
-};
-struct xen_domctl_ioport_mapping {
-    uint32_t first_gport, first_mport, nr_ports, add_mapping;
 };
 
 struct xen_domctl_ext_vcpucontext {
@@ -279,29 +212,9 @@ struct xen_domctl_cpu_policy {
 struct xen_domctl_subscribe {
     uint32_t port;
 };
-struct xen_domctl_debug_op {
-    uint32_t op, vcpu;
-};
-struct xen_domctl_hvmcontext_partial {
-    uint32_t type, instance;
-    uint64_t bufsz, buffer;
-};
 struct xen_domctl_tsc_info {
     uint32_t tsc_mode, gtsc_khz, incarnation, pad;
     uint64_t elapsed_nsec;
-};
-struct xen_domctl_gdbsx_memio {
-    uint64_t pgd3val, gva, uva;
-    uint32_t len;
-    uint8_t gwr;
-    uint32_t remain;
-};
-struct xen_domctl_gdbsx_pauseunp_vcpu {
-    uint32_t vcpu;
-};
-struct xen_domctl_gdbsx_domstatus {
-    uint8_t paused;
-    uint32_t vcpu_id, vcpu_ev;
 };
 struct xen_domctl_set_virq_handler {
     uint32_t virq;
@@ -312,27 +225,13 @@ struct xen_domctl_vcpuextstate {
     uint64_t size;          /* bytes; get: IN/OUT */
     uint64_t buffer;
 };
-struct xen_domctl_set_access_required {
-    uint8_t access_required;
-};
-struct xen_domctl_cacheflush {
-    xen_pfn_t start_pfn, nr_pfns;
-};
 struct xen_domctl_paging_mempool {
     uint64_t size; /* bytes */
-};
-struct xen_domctl_vcpu_msr {
-    uint32_t index, reserved;
-    uint64_t value;
 };
 struct xen_domctl_vcpu_msrs {
     uint32_t vcpu;
     uint32_t msr_count; /* IN/OUT */
     uint64_t msrs;      /* struct xen_domctl_vcpu_msr *; 0: only count */
-};
-struct xen_domctl_vnuma {
-    uint32_t nr_vnodes, nr_vmemranges, nr_vcpus, pad;
-    uint64_t vdistance, vcpu_to_vnode, vnode_to_pnode, vmemrange;
 };
 
 struct xen_domctl {
@@ -356,62 +255,32 @@ struct xen_domctl {
 #define XEN_DOMCTL_iomem_permission        20
 #define XEN_DOMCTL_ioport_permission       21
 #define XEN_DOMCTL_hypercall_init          22
-#define XEN_DOMCTL_soft_reset_cont         23
 #define XEN_DOMCTL_settimeoffset           24
 #define XEN_DOMCTL_getvcpuaffinity         25
-#define XEN_DOMCTL_real_mode_area          26
 #define XEN_DOMCTL_resumedomain            27
 #define XEN_DOMCTL_sendtrigger             28
 #define XEN_DOMCTL_subscribe               29
-#define XEN_DOMCTL_gethvmcontext           33
-#define XEN_DOMCTL_sethvmcontext           34
 #define XEN_DOMCTL_set_address_size        35
 #define XEN_DOMCTL_get_address_size        36
-#define XEN_DOMCTL_assign_device           37
-#define XEN_DOMCTL_bind_pt_irq             38
 #define XEN_DOMCTL_memory_mapping          39
-#define XEN_DOMCTL_ioport_mapping          40
 #define XEN_DOMCTL_set_ext_vcpucontext     42
 #define XEN_DOMCTL_get_ext_vcpucontext     43
-#define XEN_DOMCTL_set_opt_feature         44
-#define XEN_DOMCTL_test_assign_device      45
 #define XEN_DOMCTL_set_target              46
-#define XEN_DOMCTL_deassign_device         47
-#define XEN_DOMCTL_unbind_pt_irq           48
-#define XEN_DOMCTL_get_device_group        50
-#define XEN_DOMCTL_debug_op                54
-#define XEN_DOMCTL_gethvmcontext_partial   55
-#define XEN_DOMCTL_vm_event_op             56
-#define XEN_DOMCTL_mem_sharing_op          57
 #define XEN_DOMCTL_gettscinfo              59
 #define XEN_DOMCTL_settscinfo              60
 #define XEN_DOMCTL_getpageframeinfo3       61
 #define XEN_DOMCTL_setvcpuextstate         62
 #define XEN_DOMCTL_getvcpuextstate         63
-#define XEN_DOMCTL_set_access_required     64
-#define XEN_DOMCTL_audit_p2m               65
 #define XEN_DOMCTL_set_virq_handler        66
-#define XEN_DOMCTL_set_broken_page_p2m     67
 #define XEN_DOMCTL_setnodeaffinity         68
 #define XEN_DOMCTL_getnodeaffinity         69
-#define XEN_DOMCTL_cacheflush              71
 #define XEN_DOMCTL_get_vcpu_msrs           72
 #define XEN_DOMCTL_set_vcpu_msrs           73
-#define XEN_DOMCTL_setvnumainfo            74
-#define XEN_DOMCTL_psr_cmt_op              75
-#define XEN_DOMCTL_monitor_op              77
-#define XEN_DOMCTL_psr_alloc               78
 #define XEN_DOMCTL_soft_reset              79
-#define XEN_DOMCTL_vuart_op                81
 #define XEN_DOMCTL_get_cpu_policy          82
 #define XEN_DOMCTL_set_cpu_policy          83
-#define XEN_DOMCTL_vmtrace_op              84
 #define XEN_DOMCTL_get_paging_mempool_size 85
 #define XEN_DOMCTL_set_paging_mempool_size 86
-#define XEN_DOMCTL_gdbsx_guestmemio        1000
-#define XEN_DOMCTL_gdbsx_pausevcpu         1001
-#define XEN_DOMCTL_gdbsx_unpausevcpu       1002
-#define XEN_DOMCTL_gdbsx_domstatus         1003
     uint32_t interface_version; /* XEN_DOMCTL_INTERFACE_VERSION */
     domid_t domain;
     uint16_t _pad[3];
@@ -435,28 +304,16 @@ struct xen_domctl {
         struct xen_domctl_hypercall_init hypercall_init;
         struct xen_domctl_settimeoffset settimeoffset;
         struct xen_domctl_tsc_info tsc_info;
-        struct xen_domctl_hvmcontext hvmcontext;
-        struct xen_domctl_hvmcontext_partial hvmcontext_partial;
         struct xen_domctl_address_size address_size;
         struct xen_domctl_sendtrigger sendtrigger;
-        struct xen_domctl_get_device_group get_device_group;
-        struct xen_domctl_assign_device assign_device;
         struct xen_domctl_memory_mapping memory_mapping;
-        struct xen_domctl_ioport_mapping ioport_mapping;
         struct xen_domctl_ext_vcpucontext ext_vcpucontext;
         struct xen_domctl_set_target set_target;
         struct xen_domctl_subscribe subscribe;
-        struct xen_domctl_debug_op debug_op;
         struct xen_domctl_cpu_policy cpu_policy;
         struct xen_domctl_vcpuextstate vcpuextstate;
         struct xen_domctl_vcpu_msrs vcpu_msrs;
-        struct xen_domctl_set_access_required access_required;
         struct xen_domctl_set_virq_handler set_virq_handler;
-        struct xen_domctl_gdbsx_memio gdbsx_guest_memio;
-        struct xen_domctl_cacheflush cacheflush;
-        struct xen_domctl_gdbsx_pauseunp_vcpu gdbsx_pauseunp_vcpu;
-        struct xen_domctl_gdbsx_domstatus gdbsx_domstatus;
-        struct xen_domctl_vnuma vnuma;
         struct xen_domctl_paging_mempool paging_mempool;
         uint8_t pad[128];
     } u;

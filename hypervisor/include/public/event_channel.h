@@ -120,23 +120,6 @@ struct evtchn_set_priority {
     uint32_t priority;  /* IN: 0 (highest) to 15 */
 };
 
-/* The old multiplexed form of the hypercall. */
-struct evtchn_op {
-    uint32_t cmd;
-    union {
-        struct evtchn_alloc_unbound alloc_unbound;
-        struct evtchn_bind_interdomain bind_interdomain;
-        struct evtchn_bind_virq bind_virq;
-        struct evtchn_bind_pirq bind_pirq;
-        struct evtchn_bind_ipi bind_ipi;
-        struct evtchn_close close;
-        struct evtchn_send send;
-        struct evtchn_status status;
-        struct evtchn_bind_vcpu bind_vcpu;
-        struct evtchn_unmask unmask;
-    } u;
-};
-
 /* 2-level ABI: pending and mask bits in shared_info, 64 * 64 of them. */
 #define EVTCHN_2L_NR_CHANNELS (64 * 64)
 
@@ -144,7 +127,6 @@ struct evtchn_op {
  * FIFO ABI: one word per port in the array pages; per vcpu 16 queues (one per priority) of ports, linked
  * through the words.
  */
-#define EVTCHN_FIFO_PRIORITY_MAX     0
 #define EVTCHN_FIFO_PRIORITY_DEFAULT 7
 #define EVTCHN_FIFO_PRIORITY_MIN     15
 #define EVTCHN_FIFO_MAX_QUEUES       (EVTCHN_FIFO_PRIORITY_MIN + 1)

@@ -27,19 +27,12 @@ struct grant_entry_v1 {
 #define GTF_invalid         0U
 #define GTF_permit_access   1U
 #define GTF_accept_transfer 2U
-#define GTF_transitive      3U
 #define GTF_type_mask       3U
 
 #define GTF_readonly (1U << 2)
 #define GTF_reading  (1U << 3) /* in use for reading; written by the hypervisor */
 #define GTF_writing  (1U << 4) /* in use for writing; written by the hypervisor */
-#define GTF_PWT      (1U << 5)
-#define GTF_PCD      (1U << 6)
-#define GTF_PAT      (1U << 7)
 #define GTF_sub_page (1U << 8)
-
-#define GTF_transfer_committed (1U << 2)
-#define GTF_transfer_completed (1U << 3)
 
 struct grant_entry_header {
     uint16_t flags;
@@ -59,12 +52,6 @@ union grant_entry_v2 {
         uint16_t length;
         uint64_t frame;
     } sub_page;
-    struct {
-        struct grant_entry_header hdr;
-        domid_t trans_domid;
-        uint16_t pad0;
-        grant_ref_t gref;
-    } transitive;
     uint32_t __spacer[4];
 };
 
@@ -183,13 +170,12 @@ struct gnttab_cache_flush {
     uint32_t op;
 };
 
-#define GNTMAP_device_map       (1 << 0)
-#define GNTMAP_host_map         (1 << 1)
-#define GNTMAP_readonly         (1 << 2)
-#define GNTMAP_application_map  (1 << 3)
-#define GNTMAP_contains_pte     (1 << 4)
-#define _GNTMAP_guest_avail0    16
-#define GNTMAP_guest_avail_mask ((uint32_t)~0 << _GNTMAP_guest_avail0)
+#define GNTMAP_device_map      (1 << 0)
+#define GNTMAP_host_map        (1 << 1)
+#define GNTMAP_readonly        (1 << 2)
+#define GNTMAP_application_map (1 << 3)
+#define GNTMAP_contains_pte    (1 << 4)
+#define _GNTMAP_guest_avail0   16
 
 #define GNTST_okay              0
 #define GNTST_general_error     (-1)
@@ -198,11 +184,9 @@ struct gnttab_cache_flush {
 #define GNTST_bad_handle        (-4)
 #define GNTST_bad_virt_addr     (-5)
 #define GNTST_bad_dev_addr      (-6)
-#define GNTST_no_device_space   (-7)
 #define GNTST_permission_denied (-8)
 #define GNTST_bad_page          (-9)
 #define GNTST_bad_copy_arg      (-10)
-#define GNTST_address_too_big   (-11)
 #define GNTST_eagain            (-12)
 #define GNTST_no_space          (-13)
 

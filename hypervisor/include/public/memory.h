@@ -40,12 +40,7 @@
 /* mem_flags: width of machine addresses (0: any), NUMA node, ... */
 #define XENMEMF_address_bits(x)     (x)
 #define XENMEMF_get_address_bits(x) ((x)&0xffu)
-#define XENMEMF_node(x)             (((x) + 1) << 8)
-#define XENMEMF_get_node(x)         ((((x) >> 8) - 1) & 0xffu)
 #define XENMEMF_populate_on_demand  (1 << 16)
-#define XENMEMF_exact_node_request  (1 << 17)
-#define XENMEMF_exact_node(n)       (XENMEMF_node(n) | XENMEMF_exact_node_request)
-#define XENMEMF_vnode               (1 << 18)
 
 /* increase, decrease, populate, claim. Returns how many extents were done. */
 struct xen_memory_reservation {
@@ -78,40 +73,6 @@ struct xen_machphys_mapping {
     uint64_t max_mfn;
 };
 
-#define XENMAPSPACE_shared_info      0
-#define XENMAPSPACE_grant_table      1
-#define XENMAPSPACE_gmfn             2
-#define XENMAPSPACE_gmfn_range       3
-#define XENMAPSPACE_gmfn_foreign     4
-#define XENMAPSPACE_dev_mmio         5
-#define XENMAPIDX_grant_table_status 0x80000000
-
-struct xen_add_to_physmap {
-    domid_t domid;
-    uint16_t size;  /* frames, for gmfn_range */
-    uint32_t space; /* XENMAPSPACE_* */
-    uint64_t idx;
-    xen_pfn_t gpfn;
-};
-
-struct xen_add_to_physmap_batch {
-    domid_t domid;
-    uint16_t space;
-    uint16_t size;
-    union xen_add_to_physmap_batch_extra {
-        domid_t foreign_domid;
-        uint16_t res0;
-    } u;
-    uint64_t idxs;  /* handle: uint64_t[size] */
-    uint64_t gpfns; /* handle: xen_pfn_t[size] */
-    uint64_t errs;  /* handle: int[size] */
-};
-
-struct xen_remove_from_physmap {
-    domid_t domid;
-    xen_pfn_t gpfn;
-};
-
 /* An entry of a memory map: as the BIOS call INT 15h, EAX=E820h returns it. */
 struct xen_e820entry {
     uint64_t addr;
@@ -129,20 +90,6 @@ struct xen_foreign_memory_map {
     struct xen_memory_map map;
 };
 
-struct xen_pod_target {
-    uint64_t target_pages;
-    uint64_t tot_pages;
-    uint64_t pod_cache_pages;
-    uint64_t pod_entries;
-    domid_t domid;
-};
-
-struct xen_reserved_device_memory {
-    xen_pfn_t start_pfn;
-    uint64_t nr_pages;
-};
-
-#define XENMEM_RDM_ALL 1
 struct xen_reserved_device_memory_map {
     uint32_t flags;
     uint32_t nr_entries; /* IN: room; OUT: needed */
@@ -152,13 +99,10 @@ struct xen_reserved_device_memory_map {
     } dev;
 };
 
-#define XENMEM_resource_ioreq_server                0
-#define XENMEM_resource_grant_table                 1
-#define XENMEM_resource_vmtrace_buf                 2
-#define XENMEM_resource_grant_table_id_shared       0
-#define XENMEM_resource_grant_table_id_status       1
-#define XENMEM_resource_ioreq_server_frame_bufioreq 0
-#define XENMEM_resource_ioreq_server_frame_ioreq(n) (1 + (n))
+#define XENMEM_resource_ioreq_server          0
+#define XENMEM_resource_grant_table           1
+#define XENMEM_resource_grant_table_id_shared 0
+#define XENMEM_resource_grant_table_id_status 1
 
 struct xen_mem_acquire_resource {
     domid_t domid;
@@ -168,32 +112,6 @@ struct xen_mem_acquire_resource {
     uint32_t pad;
     uint64_t frame;      /* first frame of the resource */
     uint64_t frame_list; /* handle: xen_pfn_t[nr_frames]; OUT for PV callers */
-};
-
-struct xen_vmemrange {
-    uint64_t start, end;
-    uint32_t flags;
-    uint32_t nid;
-};
-
-struct xen_vnuma_topology_info {
-    domid_t domid;
-    uint16_t pad;
-    uint32_t nr_vnodes;
-    uint32_t nr_vcpus;
-    uint32_t nr_vmemranges;
-    union {
-        uint64_t h; /* handle: uint32_t[] */
-        uint64_t pad;
-    } vdistance;
-    union {
-        uint64_t h;
-        uint64_t pad;
-    } vcpu_to_vnode;
-    union {
-        uint64_t h; /* handle: struct xen_vmemrange[] */
-        uint64_t pad;
-    } vmemrange;
 };
 
 #endif

@@ -8,7 +8,6 @@
 
 #include "xen.h"
 
-#define PHYSDEVOP_IRQ_UNMASK_NOTIFY  4 /* obsolete */
 #define PHYSDEVOP_irq_status_query   5
 #define PHYSDEVOP_set_iopl           6
 #define PHYSDEVOP_set_iobitmap       7
@@ -76,7 +75,6 @@ struct physdev_irq {
 
 #define MAP_PIRQ_TYPE_MSI       0x0
 #define MAP_PIRQ_TYPE_GSI       0x1
-#define MAP_PIRQ_TYPE_UNKNOWN   0x2
 #define MAP_PIRQ_TYPE_MSI_SEG   0x3
 #define MAP_PIRQ_TYPE_MULTI_MSI 0x4
 struct physdev_map_pirq {
@@ -111,17 +109,6 @@ struct physdev_manage_pci_ext {
     } physfn;
 };
 
-struct physdev_op {
-    uint32_t cmd;
-    union {
-        struct physdev_irq_status_query irq_status_query;
-        struct physdev_set_iopl set_iopl;
-        struct physdev_set_iobitmap set_iobitmap;
-        struct physdev_apic apic_op;
-        struct physdev_irq irq_op;
-    } u;
-};
-
 struct physdev_setup_gsi {
     int32_t gsi;        /* IN */
     uint8_t triggering; /* IN: 0 edge, 1 level */
@@ -133,7 +120,6 @@ struct physdev_get_free_pirq {
     uint32_t pirq; /* OUT */
 };
 
-#define XEN_PCI_MMCFG_RESERVED 0x1
 struct physdev_pci_mmcfg_reserved {
     uint64_t address;
     uint16_t segment;
@@ -141,9 +127,6 @@ struct physdev_pci_mmcfg_reserved {
     uint32_t flags;
 };
 
-#define XEN_PCI_DEV_EXTFN  0x1
-#define XEN_PCI_DEV_VIRTFN 0x2
-#define XEN_PCI_DEV_PXM    0x4
 struct physdev_pci_device_add {
     uint16_t seg;
     uint8_t bus, devfn;
@@ -161,8 +144,6 @@ struct physdev_pci_device {
 
 #define PHYSDEVOP_DBGP_RESET_PREPARE 1
 #define PHYSDEVOP_DBGP_RESET_DONE    2
-#define PHYSDEVOP_DBGP_BUS_UNKNOWN   0
-#define PHYSDEVOP_DBGP_BUS_PCI       1
 struct physdev_dbgp_op {
     uint8_t op, bus;
     union {

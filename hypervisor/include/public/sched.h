@@ -37,12 +37,10 @@ struct sched_pin_override {
     int32_t pcpu; /* negative: undo */
 };
 
-#define SHUTDOWN_poweroff   0
-#define SHUTDOWN_reboot     1
-#define SHUTDOWN_suspend    2
-#define SHUTDOWN_crash      3
-#define SHUTDOWN_watchdog   4
-#define SHUTDOWN_soft_reset 5
-#define SHUTDOWN_MAX        5
+#define SHUTDOWN_poweroff 0
+#define SHUTDOWN_reboot   1
+#define SHUTDOWN_suspend  2
+#define SHUTDOWN_crash    3
+#define SHUTDOWN_watchdog 4
 
 #endif

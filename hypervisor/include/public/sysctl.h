@@ -47,11 +47,6 @@ struct xen_sysctl_sched_id {
     uint32_t sched_id;
 };
 
-struct xen_sysctl_perfc_op {
-    uint32_t cmd, nr_counters, nr_vals;
-    uint64_t desc, val;
-};
-
 struct xen_sysctl_getdomaininfolist {
     domid_t first_domain;
     uint32_t max_domains;
@@ -79,50 +74,20 @@ struct xen_sysctl_availheap {
     uint64_t avail_bytes; /* OUT */
 };
 
-#define PMSTAT_CATEGORY_MASK 0xf0
-#define PMSTAT_PX            0x10
-#define PMSTAT_CX            0x20
-#define PMSTAT_get_max_px    (PMSTAT_PX | 0x1)
-#define PMSTAT_get_pxstat    (PMSTAT_PX | 0x2)
-#define PMSTAT_reset_pxstat  (PMSTAT_PX | 0x3)
-#define PMSTAT_get_max_cx    (PMSTAT_CX | 0x1)
-#define PMSTAT_get_cxstat    (PMSTAT_CX | 0x2)
-#define PMSTAT_reset_cxstat  (PMSTAT_CX | 0x3)
-struct pm_px_stat {
-    uint8_t total, usable, last, cur;
-    uint64_t trans_pt, pt;
-};
-struct pm_cx_stat {
-    uint32_t nr, last;
-    uint64_t idle_time;
-    uint64_t triggers, residencies; /* uint64_t * */
-    uint32_t nr_pc, nr_cc;
-    uint64_t pc, cc; /* uint64_t * */
-};
 struct xen_sysctl_get_pmstat {
     uint32_t type; /* PMSTAT_* */
     uint32_t cpuid;
-    union {
-        struct pm_px_stat getpx;
-        struct pm_cx_stat getcx;
-    } u;
+    uint64_t u[7]; /* the statistics: not offered */
 };
 
-#define XEN_SYSCTL_CPU_HOTPLUG_ONLINE      0
-#define XEN_SYSCTL_CPU_HOTPLUG_OFFLINE     1
-#define XEN_SYSCTL_CPU_HOTPLUG_SMT_ENABLE  2
-#define XEN_SYSCTL_CPU_HOTPLUG_SMT_DISABLE 3
+#define XEN_SYSCTL_CPU_HOTPLUG_ONLINE 0
 struct xen_sysctl_cpu_hotplug {
     uint32_t cpu, op;
 };
 
-#define XEN_SYSCTL_pm_op_set_sched_opt_smt        0x21
 #define XEN_SYSCTL_pm_op_get_max_cstate           0x22
-#define XEN_SYSCTL_pm_op_set_max_cstate           0x23
 #define XEN_SYSCTL_pm_op_set_vcpu_migration_delay 0x24
 #define XEN_SYSCTL_pm_op_get_vcpu_migration_delay 0x25
-#define XEN_SYSCTL_pm_op_enable_turbo             0x26
-#define XEN_SYSCTL_pm_op_disable_turbo            0x27
 #define XEN_SYSCTL_CX_UNLIMITED                   0xffffffff
 struct xen_sysctl_pm_op {
     uint32_t cmd, cpuid;
@@ -142,8 +107,6 @@ struct xen_sysctl_page_offline_op {
 #define XEN_INVALID_CORE_ID   (~0U)
 #define XEN_INVALID_SOCKET_ID (~0U)
 #define XEN_INVALID_NODE_ID   (~0U)
-#define XEN_INVALID_MEM_SZ    (~0U)
-#define XEN_INVALID_NODE_DIST (~0U)
 #define XEN_INVALID_DEV       (XEN_INVALID_NODE_ID - 1)
 struct xen_sysctl_cputopo {
     uint32_t core, socket, node;
@@ -183,13 +146,8 @@ struct xen_sysctl_cpupool_op {
     struct xenctl_bitmap cpumap; /* OUT */
 };
 
-#define XEN_SYSCTL_SCHED_RATELIMIT_MAX   500000
-#define XEN_SYSCTL_SCHED_RATELIMIT_MIN   100
-#define XEN_SYSCTL_CSCHED_TSLICE_MAX     1000
-#define XEN_SYSCTL_CSCHED_TSLICE_MIN     1
-#define XEN_SYSCTL_CSCHED_MGR_DLY_MAX_US (100 * 1000)
-#define XEN_SYSCTL_SCHEDOP_putinfo       0
-#define XEN_SYSCTL_SCHEDOP_getinfo       1
+#define XEN_SYSCTL_SCHEDOP_putinfo 0
+#define XEN_SYSCTL_SCHEDOP_getinfo 1
 struct xen_sysctl_credit_schedule {
     uint32_t tslice_ms, ratelimit_us, vcpu_migr_delay_us;
 };
@@ -207,24 +165,11 @@ struct xen_sysctl_scheduler_op {
     } u;
 };
 
-#define XEN_SYSCTL_CPU_LEVELCAP_faulting    (1ul << 0)
-#define XEN_SYSCTL_CPU_LEVELCAP_ecx         (1ul << 1)
-#define XEN_SYSCTL_CPU_LEVELCAP_edx         (1ul << 2)
-#define XEN_SYSCTL_CPU_LEVELCAP_extd_ecx    (1ul << 3)
-#define XEN_SYSCTL_CPU_LEVELCAP_extd_edx    (1ul << 4)
-#define XEN_SYSCTL_CPU_LEVELCAP_xsave_eax   (1ul << 5)
-#define XEN_SYSCTL_CPU_LEVELCAP_thermal_ecx (1ul << 6)
-#define XEN_SYSCTL_CPU_LEVELCAP_l7s0_eax    (1ul << 7)
-#define XEN_SYSCTL_CPU_LEVELCAP_l7s0_ebx    (1ul << 8)
 struct xen_sysctl_cpu_levelling_caps {
     uint32_t caps;
 };
 
-#define XEN_SYSCTL_cpu_featureset_raw     0
-#define XEN_SYSCTL_cpu_featureset_host    1
-#define XEN_SYSCTL_cpu_featureset_pv      2
 #define XEN_SYSCTL_cpu_featureset_hvm     3
-#define XEN_SYSCTL_cpu_featureset_pv_max  4
 #define XEN_SYSCTL_cpu_featureset_hvm_max 5
 struct xen_sysctl_cpu_featureset {
     uint32_t index;
@@ -232,11 +177,7 @@ struct xen_sysctl_cpu_featureset {
     uint64_t features;    /* uint32_t *; 0: only count */
 };
 
-#define XEN_SYSCTL_cpu_policy_raw         0
-#define XEN_SYSCTL_cpu_policy_host        1
-#define XEN_SYSCTL_cpu_policy_pv_max      2
 #define XEN_SYSCTL_cpu_policy_hvm_max     3
-#define XEN_SYSCTL_cpu_policy_pv_default  4
 #define XEN_SYSCTL_cpu_policy_hvm_default 5
 struct xen_sysctl_cpu_policy {
     uint32_t index;
@@ -249,10 +190,8 @@ struct xen_sysctl_cpu_policy {
 struct xen_sysctl {
     uint32_t cmd;
 #define XEN_SYSCTL_readconsole            1
-#define XEN_SYSCTL_tbuf_op                2
 #define XEN_SYSCTL_physinfo               3
 #define XEN_SYSCTL_sched_id               4
-#define XEN_SYSCTL_perfc_op               5
 #define XEN_SYSCTL_getdomaininfolist      6
 #define XEN_SYSCTL_debug_keys             7
 #define XEN_SYSCTL_getcpuinfo             8
@@ -261,18 +200,13 @@ struct xen_sysctl {
 #define XEN_SYSCTL_cpu_hotplug            11
 #define XEN_SYSCTL_pm_op                  12
 #define XEN_SYSCTL_page_offline_op        14
-#define XEN_SYSCTL_lockprof_op            15
 #define XEN_SYSCTL_cputopoinfo            16
 #define XEN_SYSCTL_numainfo               17
 #define XEN_SYSCTL_cpupool_op             18
 #define XEN_SYSCTL_scheduler_op           19
-#define XEN_SYSCTL_coverage_op            20
-#define XEN_SYSCTL_psr_cmt_op             21
 #define XEN_SYSCTL_pcitopoinfo            22
-#define XEN_SYSCTL_psr_alloc              23
 #define XEN_SYSCTL_get_cpu_levelling_caps 25
 #define XEN_SYSCTL_get_cpu_featureset     26
-#define XEN_SYSCTL_livepatch_op           27
 #define XEN_SYSCTL_get_cpu_policy         29
     uint32_t interface_version; /* XEN_SYSCTL_INTERFACE_VERSION */
     union {
@@ -282,7 +216,6 @@ struct xen_sysctl {
         struct xen_sysctl_pcitopoinfo pcitopoinfo;
         struct xen_sysctl_numainfo numainfo;
         struct xen_sysctl_sched_id sched_id;
-        struct xen_sysctl_perfc_op perfc_op;
         struct xen_sysctl_getdomaininfolist getdomaininfolist;
         struct xen_sysctl_debug_keys debug_keys;
         struct xen_sysctl_getcpuinfo getcpuinfo;

@@ -56,12 +56,6 @@ struct vcpu_register_vcpu_info {
     uint32_t rsvd;
 };
 
-struct vcpu_get_physid {
-    uint64_t phys_id;
-};
-#define xen_vcpu_physid_to_x86_apicid(physid) ((uint32_t)(physid))
-#define xen_vcpu_physid_to_x86_acpiid(physid) ((uint32_t)((physid) >> 32))
-
 struct vcpu_register_time_memory_area {
     union {
         uint64_t h; /* handle: struct vcpu_time_info */

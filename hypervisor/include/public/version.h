@@ -41,9 +41,4 @@ struct xen_feature_info {
     uint32_t submap;     /* OUT: bits XENFEAT_* */
 };
 
-struct xen_build_id {
-    uint32_t len; /* IN: room in buf */
-    unsigned char buf[];
-};
-
 #endif

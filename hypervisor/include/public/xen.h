@@ -51,19 +51,7 @@ typedef uint16_t domid_t;
 #define __HYPERVISOR_sysctl                        35
 #define __HYPERVISOR_domctl                        36
 #define __HYPERVISOR_kexec_op                      37
-#define __HYPERVISOR_tmem_op                       38
-#define __HYPERVISOR_argo_op                       39
-#define __HYPERVISOR_xenpmu_op                     40
-#define __HYPERVISOR_dm_op                         41
-#define __HYPERVISOR_hypfs_op                      42
-#define __HYPERVISOR_arch_0                        48
-#define __HYPERVISOR_arch_1                        49
-#define __HYPERVISOR_arch_2                        50
-#define __HYPERVISOR_arch_3                        51
-#define __HYPERVISOR_arch_4                        52
-#define __HYPERVISOR_arch_5                        53
 #define __HYPERVISOR_arch_6                        54
-#define __HYPERVISOR_arch_7                        55
 
 /* Virtual interrupts. Per vcpu: TIMER, DEBUG, XENOPROF, XENPMU; the others are global (one handler per
  * domain). */
@@ -92,10 +80,9 @@ typedef uint16_t domid_t;
 
 /* mmu_update(struct mmu_update *, count, uint32_t *done, foreigndom): the command is in the low bits of ptr.
  */
-#define MMU_NORMAL_PT_UPDATE       0
-#define MMU_MACHPHYS_UPDATE        1
-#define MMU_PT_UPDATE_PRESERVE_AD  2
-#define MMU_PT_UPDATE_NO_TRANSLATE 3
+#define MMU_NORMAL_PT_UPDATE      0
+#define MMU_MACHPHYS_UPDATE       1
+#define MMU_PT_UPDATE_PRESERVE_AD 2
 
 struct mmu_update {
     uint64_t ptr; /* machine address of the entry, command in bits 1:0 */
@@ -143,7 +130,6 @@ struct mmuext_op {
 #define UVMF_TLB_FLUSH      1UL
 #define UVMF_INVLPG         2UL
 #define UVMF_FLUSHTYPE_MASK 3UL
-#define UVMF_MULTI          (0UL << 2)
 #define UVMF_LOCAL          (0UL << 2)
 #define UVMF_ALL            (1UL << 2)
 
@@ -158,7 +144,6 @@ struct mmuext_op {
 #define VMASST_TYPE_4gb_segments_notify  1
 #define VMASST_TYPE_writable_pagetables  2
 #define VMASST_TYPE_pae_extended_cr3     3
-#define VMASST_TYPE_architectural_iopl   4
 #define VMASST_TYPE_runstate_update_flag 5
 #define VMASST_TYPE_m2p_strict           32
 
@@ -167,10 +152,8 @@ struct mmuext_op {
 #define DOMID_SELF           0x7FF0U
 #define DOMID_IO             0x7FF1U
 #define DOMID_XEN            0x7FF2U
-#define DOMID_COW            0x7FF3U
 #define DOMID_INVALID        0x7FF4U
 #define DOMID_IDLE           0x7FFFU
-#define DOMID_MASK           0x7FFFU
 
 struct multicall_entry {
     xen_ulong_t op, result;
@@ -192,7 +175,6 @@ struct vcpu_time_info {
     uint8_t pad1[2];
 };
 #define XEN_PVCLOCK_TSC_STABLE_BIT (1 << 0)
-#define XEN_PVCLOCK_GUEST_STOPPED  (1 << 1)
 
 struct vcpu_info {
     uint8_t evtchn_upcall_pending;
@@ -243,19 +225,9 @@ struct start_info {
     uint64_t nr_p2m_frames;
 };
 
-#define SIF_PRIVILEGED      (1 << 0)
-#define SIF_INITDOMAIN      (1 << 1)
-#define SIF_MULTIBOOT_MOD   (1 << 2)
-#define SIF_MOD_START_PFN   (1 << 3)
-#define SIF_VIRT_P2M_4TOOLS (1 << 4)
-#define SIF_PM_MASK         (0xFF << 8)
-
-struct xen_multiboot_mod_list {
-    uint32_t mod_start;
-    uint32_t mod_end;
-    uint32_t cmdline;
-    uint32_t pad;
-};
+#define SIF_PRIVILEGED    (1 << 0)
+#define SIF_INITDOMAIN    (1 << 1)
+#define SIF_MOD_START_PFN (1 << 3)
 
 #define XEN_VGATYPE_TEXT_MODE_3 0x03
 #define XEN_VGATYPE_VESA_LFB    0x23

@@ -11,7 +11,6 @@ enum xenbus_state {
     XenbusStateConnected = 4,
     XenbusStateClosing = 5,
     XenbusStateClosed = 6,
-    XenbusStateReconfiguring = 7,
     XenbusStateReconfigured = 8
 };
 

@@ -2,15 +2,12 @@
 #ifndef ASM_CR_H
 #define ASM_CR_H
 
-#define CR0_PE (1UL << 0)
 #define CR0_MP (1UL << 1)
 #define CR0_EM (1UL << 2)
 #define CR0_TS (1UL << 3)
-#define CR0_ET (1UL << 4)
 #define CR0_NE (1UL << 5)
 #define CR0_WP (1UL << 16)
 #define CR0_AM (1UL << 18)
-#define CR0_PG (1UL << 31)
 
 #define CR4_TSD        (1UL << 2)
 #define CR4_DE         (1UL << 3)

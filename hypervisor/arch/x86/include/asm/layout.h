@@ -39,14 +39,13 @@
  * 0xe02b data, 0xe033 64-bit code); GDT pages 0..13 are the guest's, page 14 (from entry 7168, selector 0xe000) the
  * hypervisor's, one such page per CPU.
  */
-#define GDT_GUEST_PAGES 14
-#define GDT_HV_PAGE     14
-#define SEL_HV_CS       0xe008
-#define SEL_HV_DS       0xe010
-#define SEL_GUEST_CS32  0xe023
-#define SEL_GUEST_DS    0xe02b
-#define SEL_GUEST_CS64  0xe033
-#define SEL_TSS         0xe040
-#define SEL_LDT         0xe050
+#define GDT_HV_PAGE    14
+#define SEL_HV_CS      0xe008
+#define SEL_HV_DS      0xe010
+#define SEL_GUEST_CS32 0xe023
+#define SEL_GUEST_DS   0xe02b
+#define SEL_GUEST_CS64 0xe033
+#define SEL_TSS        0xe040
+#define SEL_LDT        0xe050
 
 #endif

@@ -4,12 +4,9 @@
 
 #define MSR_TSC               0x10
 #define MSR_APIC_BASE         0x1b
-#define MSR_SPEC_CTRL         0x48
 #define MSR_PRED_CMD          0x49
 #define MSR_ARCH_CAPABILITIES 0x10a
 #define MSR_SYSENTER_CS       0x174
-#define MSR_SYSENTER_ESP      0x175
-#define MSR_SYSENTER_EIP      0x176
 #define MSR_MCG_CAP           0x179
 #define MSR_MCG_STATUS        0x17a
 #define MSR_MISC_ENABLE       0x1a0
@@ -28,10 +25,8 @@
 #define MSR_TSC_AUX           0xc0000103
 
 #define EFER_SCE (1u << 0)
-#define EFER_LME (1u << 8)
 #define EFER_NXE (1u << 11)
 
-#define APIC_BASE_BSP    (1u << 8)
 #define APIC_BASE_X2APIC (1u << 10)
 #define APIC_BASE_ENABLE (1u << 11)
 

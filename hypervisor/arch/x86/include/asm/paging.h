@@ -18,7 +18,6 @@
 #define L1_SIZE (1UL << 12)
 #define L2_SIZE (1UL << 21)
 #define L3_SIZE (1UL << 30)
-#define L4_SIZE (1UL << 39)
 
 static inline unsigned int l1_index(uint64_t va)
 {

@@ -27,12 +27,6 @@ struct vcpu;
 #define TRAP_XM  19
 #define TRAP_CP  21
 
-#define PFEC_PRESENT  (1u << 0)
-#define PFEC_WRITE    (1u << 1)
-#define PFEC_USER     (1u << 2)
-#define PFEC_RESERVED (1u << 3)
-#define PFEC_FETCH    (1u << 4)
-
 static inline bool regs_from_guest(const struct cpu_regs *regs)
 {
     return regs->cs & 3;
