@@ -49,6 +49,8 @@ struct image {
     uint64_t bytes;
     unsigned physical_sector;
     unsigned discard_granularity; /* 0: cannot discard */
+    /* The kernel holds on to the memory of a transfer under way, even when this process is killed. */
+    bool pins_memory;
 };
 
 struct image_config {

@@ -335,6 +335,7 @@ int image_file_open(const struct image_config *c, struct image **out, char *why,
         return rc;
     }
     find_alignment(f);
+    f->image.pins_memory = f->direct >= 0;
     f->image.discard_granularity =
         c->block_discard && !c->read_only ? (f->block_device ? f->align : 4096) : 0;
     *out = &f->image;

@@ -120,11 +120,10 @@ static void add_piece(struct vbd_slot *s, void *page, const struct blkif_request
         s->iov[s->io.niov++] = (struct iovec){start, bytes};
 }
 
-/* True when every page of the request is mapped for good, so that data moves without a copy. */
-static bool use_mapped(struct vbd *v, struct vbd_slot *s)
+/* True when every page of the request is mapped for good. */
+static bool map_pages(struct vbd *v, const struct request *r)
 {
     uint32_t grefs[REQUEST_MAX_SEGMENTS];
-    const struct request *r = &s->request;
     if (!v->persistent)
         return false;
     for (unsigned i = 0; i < r->segments; i++)
@@ -134,24 +133,36 @@ static bool use_mapped(struct vbd *v, struct vbd_slot *s)
     for (unsigned i = 0; i < r->segments; i++)
         if (!grants_find(&v->grants, grefs[i]))
             return false;
-    for (unsigned i = 0; i < r->segments; i++)
-        add_piece(s, grants_find(&v->grants, grefs[i]), &r->segment[i]);
     return true;
 }
 
 static bool find_memory(struct vbd *v, struct vbd_slot *s)
 {
+    const struct request *r = &s->request;
     s->io.iov = s->iov;
     s->io.niov = 0;
     s->bounced = false;
-    if (s->request.segments == 0 || use_mapped(v, s))
+    if (r->segments == 0)
         return true;
-    if (!take_bounce(v, s))
+    s->mapped = map_pages(v, r);
+    s->bounced = !s->mapped || v->image->pins_memory;
+    if (s->bounced && !take_bounce(v, s))
         return false;
-    s->bounced = true;
-    for (unsigned i = 0; i < s->request.segments; i++)
-        add_piece(s, s->bounce[i], &s->request.segment[i]);
+    for (unsigned i = 0; i < r->segments; i++)
+        add_piece(s, s->bounced ? s->bounce[i] : grants_find(&v->grants, r->segment[i].gref), &r->segment[i]);
     return true;
+}
+
+static void copy_mapped(const struct vbd *v, const struct vbd_slot *s, bool to_guest)
+{
+    for (unsigned i = 0; i < s->request.segments; i++) {
+        const struct blkif_request_segment *segment = &s->request.segment[i];
+        size_t offset = segment->first_sect * SECTOR_BYTES;
+        size_t bytes = (segment->last_sect - segment->first_sect + 1u) * SECTOR_BYTES;
+        char *guest = (char *)grants_find(&v->grants, segment->gref) + offset;
+        char *local = (char *)s->bounce[i] + offset;
+        memcpy(to_guest ? guest : local, to_guest ? local : guest, bytes);
+    }
 }
 
 /* The copy that moves segment i of a bounced request into (or out of) the guest. */
@@ -193,6 +204,10 @@ static void copy_list(struct vbd *v, struct vbd_slot *list, bool to_guest)
         bool reads = s->request.kind == REQUEST_READ;
         if (!s->bounced || s->status != BLKIF_RSP_OKAY || reads != to_guest)
             continue;
+        if (s->mapped) {
+            copy_mapped(v, s, to_guest);
+            continue;
+        }
         for (unsigned i = 0; i < s->request.segments; i++) {
             if (count == VBD_COPY_BATCH) {
                 copy_now(v, owner, count);

@@ -10,6 +10,11 @@
  * common/ring.h), so an ANSWERED slot waits until all before it are. A barrier starts when nothing else is
  * RUNNING, and nothing is taken until it is done. Requests stay in the ring, untaken, while the rate limit or
  * the bounce pages do not allow them.
+ *
+ * Data moves straight between image and granted page only where the page is mapped for good (persistent grants)
+ * and the image does not pin memory. A transfer that pins a granted page must not outlive this process: Linux
+ * then clears the page's entries before it unmaps the grant, and the grant can never be unmapped any more. All
+ * other data goes through bounce pages: by memcpy where the grants are mapped, else by grant copies.
  */
 #ifndef BLKBACK_VBD_H
 #define BLKBACK_VBD_H
@@ -39,7 +44,8 @@ struct vbd_slot {
     enum slot_state state;
     int16_t status;
     uint8_t step;
-    bool bounced;
+    bool bounced; /* the data goes through bounce pages */
+    bool mapped;  /* every page of the request is in vbd.grants */
     unsigned bounce_pages;
     void *bounce[REQUEST_MAX_SEGMENTS];
     struct iovec iov[REQUEST_MAX_SEGMENTS];

@@ -143,6 +143,36 @@ static void data_moves_in_persistent_pages(void **state)
     moves_data(true);
 }
 
+static void data_moves_by_copy_from_persistent_pages(void **state)
+{
+    disk.image.pins_memory = true;
+    moves_data(true);
+}
+
+/* Killed while direct I/O was under way on granted pages, Linux could never unmap them again. */
+static void an_image_that_pins_memory_never_gets_granted_pages(void **state)
+{
+    struct vbd *v = start(false, true);
+    disk.image.pins_memory = true;
+    disk.hold = true;
+    simple(BLKIF_OP_WRITE, 0, 0, 11);
+    simple(BLKIF_OP_READ, 1, 128, 11);
+    vbd_run(v);
+    assert_int_equal(disk.count, 2);
+    for (unsigned i = 0; i < disk.count; i++)
+        for (unsigned k = 0; k < disk.waiting[i]->niov; k++) {
+            const struct iovec *iov = &disk.waiting[i]->iov[k];
+            size_t at = (size_t)((char *)iov->iov_base - (char *)v->pool);
+            assert_true(at + iov->iov_len <= VBD_POOL_PAGES * XENIO_PAGE);
+        }
+    fake_image_end(&disk, 1);
+    fake_image_end(&disk, 0);
+    vbd_run(v);
+    expect(0, BLKIF_RSP_OKAY);
+    expect(1, BLKIF_RSP_OKAY);
+    stop(v);
+}
+
 static void indirect_requests(void **state)
 {
     struct vbd *v = start(false, false);
@@ -419,12 +449,20 @@ static void killed_at_random_with_persistent_grants(void **state)
     run_model(2, true);
 }
 
+static void killed_at_random_with_an_image_that_pins_memory(void **state)
+{
+    disk.image.pins_memory = true;
+    run_model(3, true);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(data_moves_by_copy),
         TEST(data_moves_in_persistent_pages),
+        TEST(data_moves_by_copy_from_persistent_pages),
+        TEST(an_image_that_pins_memory_never_gets_granted_pages),
         TEST(indirect_requests),
         TEST(a_bad_grant_fails_its_request_only),
         TEST(a_failing_disk_is_told),
@@ -435,6 +473,7 @@ int main(void)
         TEST(the_rate_limit_holds_requests_back),
         TEST(killed_at_random_nothing_is_lost_or_repeated),
         TEST(killed_at_random_with_persistent_grants),
+        TEST(killed_at_random_with_an_image_that_pins_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
