@@ -22,7 +22,7 @@ HV_ASM     := $(sort $(wildcard hypervisor/arch/x86/*.S hypervisor/arch/x86/*/*.
 HV_OBJECTS := $(patsubst %.c,$(HVDIR)/%.o,$(HV_SOURCES)) $(patsubst %.S,$(HVDIR)/%.S.o,$(HV_ASM))
 HV_OFFSETS := $(HVDIR)/include/asm/offsets.h
 # Decompressors for kernel images: used once at boot (common/kernel_image.c).
-HV_LIBS    := $(foreach lib,lzma zstd z lz4 bz2 gcc,$(shell $(CC) -print-file-name=lib$(lib).a))
+HV_LIBS    := $(foreach lib,zstd z lz4 bz2 gcc,$(shell $(CC) -print-file-name=lib$(lib).a))
 
 .PHONY: hypervisor
 hypervisor: $(BUILD)/bulkhead.elf
