@@ -1,7 +1,9 @@
 # The toolstack of Dom0: libbulkhead (shared and static), bh, the console daemon, the life-cycle daemon.
 
+# xz, shared with the hypervisor.
+BH_XZ_SRC := hypervisor/common/lzma2.c hypervisor/common/xz.c
 BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c pv.c create.c \
-              device.c domain.c machine.c dump.c)
+              device.c domain.c machine.c dump.c) $(BH_XZ_SRC)
 BH_CONFIG_CORE := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c)
 # For tests: with XML inside. The programs load it when they need it.
 BH_CONFIG_SRC := $(BH_CONFIG_CORE) dom0-tools/config/xml.c
@@ -42,9 +44,9 @@ $(LIBBULKHEAD_XML): $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.o
 	$(CC) -shared -Wl,-soname,libbulkhead-xml.so.1 -Wl,-Bsymbolic -o $@ $< -lxml2
 -include $(BUILD)/obj/libbulkhead-xml/dom0-tools/config/xml.d
 
-$(LIBBULKHEAD_UNPACK): $(BUILD)/obj/libbulkhead/dom0-tools/lib/unpack.o
+$(LIBBULKHEAD_UNPACK): $(call objects,libbulkhead,dom0-tools/lib/unpack.c $(BH_XZ_SRC))
 	@mkdir -p $(@D)
-	$(CC) -shared -Wl,-soname,libbulkhead-unpack.so.1 -Wl,-Bsymbolic -o $@ $< $(BH_LIB_LIBS)
+	$(CC) -shared -Wl,-soname,libbulkhead-unpack.so.1 -Wl,-Bsymbolic -o $@ $^ $(BH_LIB_LIBS)
 
 $(BUILD)/lib/bulkhead.pc: dom0-tools/lib/bulkhead.pc.in Config.mk
 	@mkdir -p $(@D)

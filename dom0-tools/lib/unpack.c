@@ -1,9 +1,11 @@
 /*
- * Unpacking: gzip, xz, lzma, zstd, lz4 (the kernel's legacy frames) and bzip2, through their libraries, each
- * told where to stop. Input is hostile: output never grows past a limit, a declared size is a hint and
+ * Unpacking: xz by the decoder that the hypervisor has too; gzip, lzma, zstd, lz4 (the kernel's legacy frames)
+ * and bzip2 through their libraries, each told where to stop. Input is hostile: output never grows past a limit, a declared size is a hint and
  * nothing more.
  */
+#include <bh/xz.h>
 #include <bzlib.h>
+#include <inttypes.h>
 #include <lz4.h>
 #include <lzma.h>
 #include <zlib.h>
@@ -71,13 +73,35 @@ static int unpack_gzip(struct sink *s, const uint8_t *data, size_t size)
 
 static int unpack_xz(struct sink *s, const uint8_t *data, size_t size)
 {
+    uint64_t total = xz_unpacked_size(data, size);
+
+    if (!total)
+        return corrupt(s, "xz", "it ends early, or its blocks do not add up");
+    if (total > s->limit)
+        return bh_fail(s->h, EFBIG, "unpacks to %" PRIu64 " MiB, more than %zu MiB", total >> 20,
+                       s->limit >> 20);
+    if (bh_step(s->h, "memory for the unpacked kernel"))
+        return -s->h->error;
+    struct lzma2 *work = malloc(sizeof(*work));
+    s->data = malloc(total);
+    if (!work || !s->data) {
+        free(work);
+        return bh_fail(s->h, ENOMEM, "no memory for an unpacked kernel of %" PRIu64 " MiB", total >> 20);
+    }
+    const char *wrong = xz_unpack(work, data, size, s->data, total);
+    free(work);
+    s->used = s->room = total;
+    return wrong ? bh_fail(s->h, EINVAL, "%s", wrong) : 0;
+}
+
+static int unpack_lzma(struct sink *s, const uint8_t *data, size_t size)
+{
     lzma_stream z = LZMA_STREAM_INIT;
-    lzma_ret rc =
-        data[0] == 0xfd ? lzma_stream_decoder(&z, 256UL << 20, 0) : lzma_alone_decoder(&z, 256UL << 20);
+    lzma_ret rc = lzma_alone_decoder(&z, 256UL << 20);
     int result = 0;
 
     if (rc != LZMA_OK)
-        return bh_fail(s->h, ENOMEM, "no memory for xz");
+        return bh_fail(s->h, ENOMEM, "no memory for lzma");
     z.next_in = data;
     z.avail_in = size;
     while (rc != LZMA_STREAM_END && !result) {
@@ -90,11 +114,11 @@ static int unpack_xz(struct sink *s, const uint8_t *data, size_t size)
         rc = lzma_code(&z, LZMA_RUN);
         s->used = s->room - z.avail_out;
         if (rc == LZMA_MEMLIMIT_ERROR)
-            result = corrupt(s, "xz", "its dictionary is over 256 MiB");
+            result = corrupt(s, "lzma", "its dictionary is over 256 MiB");
         else if (rc != LZMA_OK && rc != LZMA_STREAM_END)
-            result = corrupt(s, "xz", "it does not decode");
+            result = corrupt(s, "lzma", "it does not decode");
         else if (rc == LZMA_OK && z.avail_in == 0 && z.avail_out != 0)
-            result = corrupt(s, "xz", "it ends early");
+            result = corrupt(s, "lzma", "it ends early");
     }
     lzma_end(&z);
     return result;
@@ -193,12 +217,9 @@ static const struct {
     unsigned int magic_size;
     int (*unpack)(struct sink *s, const uint8_t *data, size_t size);
 } formats[] = {
-    {"gzip", {0x1f, 0x8b}, 2, unpack_gzip},
-    {"xz", {0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz},
-    {"lzma", {0x5d, 0, 0}, 3, unpack_xz},
-    {"zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4, unpack_zstd},
-    {"lz4", {0x02, 0x21, 0x4c, 0x18}, 4, unpack_lz4},
-    {"bzip2", {'B', 'Z', 'h'}, 3, unpack_bzip2},
+    {"gzip", {0x1f, 0x8b}, 2, unpack_gzip},           {"xz", {0xfd, '7', 'z', 'X', 'Z', 0}, 6, unpack_xz},
+    {"lzma", {0x5d, 0, 0}, 3, unpack_lzma},           {"zstd", {0x28, 0xb5, 0x2f, 0xfd}, 4, unpack_zstd},
+    {"lz4", {0x02, 0x21, 0x4c, 0x18}, 4, unpack_lz4}, {"bzip2", {'B', 'Z', 'h'}, 3, unpack_bzip2},
 };
 
 int unpack_any(struct bh *h, const uint8_t *data, size_t size, size_t limit, uint8_t **out, size_t *out_size)
