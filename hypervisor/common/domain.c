@@ -231,8 +231,8 @@ static int furnish(struct domain *d, const struct domain_config *c)
         ret = grant_table_init(d, c->max_grant_frames, c->max_maptrack_frames, c->grant_version);
     if (ret)
         return ret;
-    d->iomem_caps = rangeset_create("I/O memory");
-    d->irq_caps = rangeset_create("interrupts");
+    d->iomem_caps = rangeset_create();
+    d->irq_caps = rangeset_create();
     if (!d->iomem_caps || !d->irq_caps)
         return -ENOMEM;
     return arch_domain_create(d);
@@ -397,12 +397,6 @@ int domain_kill(struct domain *d)
 }
 
 /* Pausing. */
-
-void vcpu_pause_nosync(struct vcpu *v)
-{
-    atomic_fetch_add(&v->pause_count, 1);
-    sched_vcpu_stop(v);
-}
 
 void vcpu_pause(struct vcpu *v)
 {

@@ -43,7 +43,6 @@ static long op_createdomain(struct vcpu *v, struct domain *unused, struct xen_do
         .max_maptrack_frames = c->max_maptrack_frames,
         .grant_version = XEN_DOMCTL_GRANT_version(c->grant_opts),
         .pool = c->cpupool_id,
-        .misc_flags = c->arch.misc_flags,
     };
     struct domain *d;
     int rc;

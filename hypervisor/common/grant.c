@@ -367,11 +367,6 @@ int grant_table_frame(struct vcpu *v, struct domain *d, uint32_t index, bool sta
     return rc;
 }
 
-uint32_t grant_table_frames(struct domain *d, bool status)
-{
-    return status ? d->grant->nr_status : d->grant->nr_frames;
-}
-
 /* --- Life --- */
 
 int grant_table_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint32_t max_version)

@@ -11,19 +11,14 @@ struct range {
 
 struct rangeset {
     struct spinlock lock;
-    const char *name;
     uint32_t nr, room;
     uint32_t last_hit;   /* index of the range that contained what was asked last: likely again */
     struct range *range; /* [room], the first nr in use */
 };
 
-struct rangeset *rangeset_create(const char *name)
+struct rangeset *rangeset_create(void)
 {
-    struct rangeset *r = kalloc(sizeof(*r));
-
-    if (r)
-        r->name = name;
-    return r;
+    return kalloc(sizeof(struct rangeset));
 }
 
 void rangeset_destroy(struct rangeset *r)
@@ -146,34 +141,7 @@ bool rangeset_contains(struct rangeset *r, uint64_t first, uint64_t last)
     return in;
 }
 
-bool rangeset_overlaps(struct rangeset *r, uint64_t first, uint64_t last)
-{
-    uint32_t at;
-    bool hit;
-
-    if (!r || first > last)
-        return false;
-    spin_lock(&r->lock);
-    at = find(r, first);
-    hit = at < r->nr && r->range[at].first <= last;
-    spin_unlock(&r->lock);
-    return hit;
-}
-
 bool rangeset_is_empty(struct rangeset *r)
 {
     return !r || !READ_ONCE(r->nr);
-}
-
-int rangeset_walk(struct rangeset *r, int (*fn)(uint64_t first, uint64_t last, void *arg), void *arg)
-{
-    int ret = 0;
-
-    if (!r)
-        return 0;
-    spin_lock(&r->lock);
-    for (uint32_t i = 0; i < r->nr && !ret; i++)
-        ret = fn(r->range[i].first, r->range[i].last, arg);
-    spin_unlock(&r->lock);
-    return ret;
 }

@@ -113,11 +113,6 @@ uint64_t sched_cpu_idle_time(unsigned int cpu)
     return sched_cpu[cpu].idle ? sched_vcpu_runtime(sched_cpu[cpu].idle) : 0;
 }
 
-struct vcpu *sched_idle_vcpu(unsigned int cpu)
-{
-    return sched_cpu[cpu].idle;
-}
-
 /*
  * Puts a runnable vcpu that is nowhere into a queue: on an idle CPU if there is one for it. Called with the
  * lock of v's CPU, which it drops.

@@ -59,21 +59,3 @@ int strncmp(const char *a, const char *b, size_t n)
         a++, b++, n--;
     return n ? (int)(unsigned char)*a - (int)(unsigned char)*b : 0;
 }
-
-char *strchr(const char *s, int c)
-{
-    for (; *s != (char)c; s++)
-        if (!*s)
-            return NULL;
-    return (char *)s;
-}
-
-char *strstr(const char *haystack, const char *needle)
-{
-    size_t n = strlen(needle);
-
-    for (; *haystack || !n; haystack++)
-        if (!strncmp(haystack, needle, n))
-            return (char *)haystack;
-    return NULL;
-}

@@ -2,7 +2,6 @@
  */
 #include <bh/domain.h>
 #include <bh/hypercall.h>
-#include <bh/hypercall.h>
 #include <asm/cr.h>
 #include <asm/layout.h>
 #include <asm/percpu.h>
@@ -19,15 +18,7 @@ _Static_assert(offsetof(struct vcpu, arch.pv.bounce.nmi_pending) ==
 
 void asm_offsets(void)
 {
-    OFFSET(REGS_r15, cpu_regs, r15);
-    OFFSET(REGS_r14, cpu_regs, r14);
-    OFFSET(REGS_r13, cpu_regs, r13);
-    OFFSET(REGS_r12, cpu_regs, r12);
-    OFFSET(REGS_rbp, cpu_regs, rbp);
-    OFFSET(REGS_rbx, cpu_regs, rbx);
-    OFFSET(REGS_r11, cpu_regs, r11);
     OFFSET(REGS_r10, cpu_regs, r10);
-    OFFSET(REGS_r9, cpu_regs, r9);
     OFFSET(REGS_r8, cpu_regs, r8);
     OFFSET(REGS_rax, cpu_regs, rax);
     OFFSET(REGS_rcx, cpu_regs, rcx);
@@ -38,37 +29,23 @@ void asm_offsets(void)
     OFFSET(REGS_vector, cpu_regs, vector);
     OFFSET(REGS_rip, cpu_regs, rip);
     OFFSET(REGS_cs, cpu_regs, cs);
-    OFFSET(REGS_saved_upcall_mask, cpu_regs, saved_upcall_mask);
     OFFSET(REGS_rflags, cpu_regs, rflags);
     OFFSET(REGS_rsp, cpu_regs, rsp);
     OFFSET(REGS_ss, cpu_regs, ss);
-    OFFSET(REGS_es, cpu_regs, es);
-    DEFINE(REGS_SIZE, sizeof(struct cpu_regs));
     DEFINE(REGS_FRAME_QUADS, offsetof(struct cpu_regs, es) / 8);
-    OFFSET(CPU_INFO_cpu, cpu_info, cpu);
     OFFSET(CPU_INFO_work, cpu_info, work);
     OFFSET(CPU_INFO_current, cpu_info, current);
-    OFFSET(CPU_INFO_percpu, cpu_info, percpu);
-    OFFSET(CPU_INFO_scratch, cpu_info, scratch);
     DEFINE(CPU_INFO_SIZE, sizeof(struct cpu_info));
     DEFINE(STACK_BLOCK_SIZE, STACK_SIZE);
     DEFINE(ENTRY_SYSCALL_VECTOR, ENTRY_SYSCALL);
     DEFINE(MAX_CPUS, NR_CPUS);
     OFFSET(VCPU_info, vcpu, info);
-    OFFSET(VCPU_domain, vcpu, domain);
     OFFSET(VCPU_hypercalls, vcpu, hypercalls);
     OFFSET(VCPU_restart_args, vcpu, restart_args);
     OFFSET(VCPU_cr3, vcpu, arch.cr3);
     OFFSET(VCPU_kernel_mode, vcpu, arch.pv.kernel_mode);
-    OFFSET(VCPU_syscall_mask_events, vcpu, arch.pv.syscall_mask_events);
-    OFFSET(VCPU_syscall32_mask_events, vcpu, arch.pv.syscall32_mask_events);
-    OFFSET(VCPU_failsafe_mask_events, vcpu, arch.pv.failsafe_mask_events);
-    OFFSET(VCPU_event_callback, vcpu, arch.pv.event_callback);
-    OFFSET(VCPU_failsafe_callback, vcpu, arch.pv.failsafe_callback);
     OFFSET(VCPU_syscall_callback, vcpu, arch.pv.syscall_callback);
-    OFFSET(VCPU_syscall32_callback, vcpu, arch.pv.syscall32_callback);
     OFFSET(VCPU_kernel_sp, vcpu, arch.pv.kernel_sp);
-    OFFSET(VCPU_kernel_ss, vcpu, arch.pv.kernel_ss);
     OFFSET(VCPU_guest_table, vcpu, arch.pv.guest_table);
     OFFSET(VCPU_guest_table_user, vcpu, arch.pv.guest_table_user);
     OFFSET(VCPU_bounce_flags, vcpu, arch.pv.bounce.flags);
@@ -95,28 +72,4 @@ void asm_offsets(void)
     DEFINE(RFLAGS_GUEST, FLAG_GUEST);
     DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
     DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
-    OFFSET(VCPU_nmi_active, vcpu, arch.pv.nmi_active);
-    OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
-    OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
-    OFFSET(VCPU_entry_short, vcpu, arch.pv.entry_short);
-    OFFSET(IRET_rax, iret_context, rax);
-    OFFSET(IRET_r11, iret_context, r11);
-    OFFSET(IRET_rcx, iret_context, rcx);
-    OFFSET(IRET_flags, iret_context, flags);
-    OFFSET(IRET_rip, iret_context, rip);
-    OFFSET(IRET_cs, iret_context, cs);
-    OFFSET(IRET_rflags, iret_context, rflags);
-    OFFSET(IRET_rsp, iret_context, rsp);
-    OFFSET(IRET_ss, iret_context, ss);
-    DEFINE(VGCF_IN_SYSCALL, VGCF_IN_SYSCALL);
-    DEFINE(HYPERCALL_IRET, __HYPERVISOR_iret);
-    DEFINE(PAGE_BITS, PAGE_SHIFT);
-    DEFINE(HV_SIZE_BITS, 43);
-    DEFINE(RFLAGS_IF, FLAG_IF);
-    DEFINE(RFLAGS_FIXED, 2);
-    DEFINE(RFLAGS_ENTRY_CLEAR, FLAG_ENTRY_CLEAR);
-    DEFINE(RFLAGS_GUEST, FLAG_GUEST);
-    DEFINE(HYPERCALL_MAX, HYPERCALL_MAX);
-    DEFINE(HYPERCALL_RESTART, HYPERCALL_RESTART);
-    OFFSET(VCPU_iopl, vcpu, arch.pv.iopl);
 }

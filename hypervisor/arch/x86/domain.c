@@ -23,14 +23,13 @@ int arch_domain_create(struct domain *d)
 {
     if (d->kind != KIND_PV)
         return 0;
-    d->arch.is_64bit = true;
     d->arch.tsc_khz = tsc_khz;
     d->arch.tsc_incarnation = 1;
     d->arch.perdomain_l3 = page_alloc(0, 0);
     if (!d->arch.perdomain_l3)
         return -ENOMEM;
     memset(arch_map(page_to_mfn(d->arch.perdomain_l3)), 0, PAGE_SIZE);
-    d->arch.ioport_caps = rangeset_create("I/O ports");
+    d->arch.ioport_caps = rangeset_create();
     if (!d->arch.ioport_caps)
         return -ENOMEM;
     return pirq_domain_init(d);
@@ -73,11 +72,6 @@ void arch_vcpu_reset(struct vcpu *v)
 void arch_vcpu_info_moved(struct vcpu *v)
 {
     arch_update_vcpu_time(v);
-}
-
-bool arch_vcpu_upcall_masked(struct vcpu *v)
-{
-    return READ_ONCE(v->info->evtchn_upcall_mask);
 }
 
 void arch_hypercall_args(struct vcpu *v, uint32_t *number, uint32_t *first_arg)

@@ -84,13 +84,6 @@ bool ioapic_has_gsi(unsigned int gsi)
     return find(gsi) != NULL;
 }
 
-void ioapic_mask_all(void)
-{
-    for (unsigned int i = 0; i < nr_ioapics; i++)
-        for (uint32_t pin = 0; pin < ioapics[i].pins; pin++)
-            ioapic_mask(ioapics[i].gsi_base + pin);
-}
-
 void ioapic_set(unsigned int gsi, uint32_t vector, uint32_t dest, bool level, bool active_low, bool masked)
 {
     struct ioapic *io = find(gsi);

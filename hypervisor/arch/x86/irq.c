@@ -357,13 +357,6 @@ int pirq_get_free(struct domain *d, bool gsi)
     return number;
 }
 
-int pirq_to_irq(struct domain *d, unsigned int number)
-{
-    const struct pirq *p = pirq_get(d, number);
-
-    return p ? p->irq : -1;
-}
-
 uint32_t pirq_port(struct domain *d, unsigned int number)
 {
     const struct pirq *p = pirq_get(d, number);
@@ -792,20 +785,4 @@ int pci_mmcfg_reserved(struct vcpu *v, paddr_t address, uint16_t segment, uint8_
             return 0;
     }
     return fail(v, -ENODEV, "pci: ACPI's MCFG has no window of segment {0} at {1}", segment, address);
-}
-
-void irq_dump(void)
-{
-    for (unsigned int n = 0; n < nr_irqs; n++) {
-        const struct irq *i = &irqs[n];
-
-        if (i->use == IRQ_FREE)
-            continue;
-        printk(LOG_INFO, "irq %u: vector %02x CPU %u %s %s %s, %lu so far, %u unanswered", n, i->vector,
-               i->cpu, i->msi ? "MSI" : "GSI", i->level ? "level" : "edge",
-               i->use == IRQ_GUEST ? "guest" : "hypervisor", i->count, i->in_flight);
-        for (const struct pirq *p = i->bound; p; p = p->next_bound)
-            printk(LOG_INFO, "  d%u pirq %u port %u%s", p->domain->id, p->number, p->port,
-                   p->waiting ? " waiting" : "");
-    }
 }

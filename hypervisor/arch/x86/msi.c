@@ -62,7 +62,7 @@ static uint8_t *map_table_page(paddr_t pa)
 bool mmio_protect(paddr_t pa)
 {
     if (!mmio_readonly)
-        mmio_readonly = rangeset_create("read-only I/O memory");
+        mmio_readonly = rangeset_create();
     return mmio_readonly && rangeset_add(mmio_readonly, pa >> PAGE_SHIFT, pa >> PAGE_SHIFT) == 0;
 }
 

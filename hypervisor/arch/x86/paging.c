@@ -39,7 +39,6 @@
 #define PTE_HV_RO    (PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL | PTE_NX)
 #define PTE_HV_RX    (PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL)
 #define PTE_HV_UC    (PTE_HV_RW | PTE_PCD | PTE_PWT)
-#define PTE_HV_WC    (PTE_HV_RW | PTE_PAT) /* PAT entry 4 (PAT_VALUE): write-combining */
 
 extern char image_start[], text_end[], rodata_end[], image_end[];
 
@@ -333,13 +332,6 @@ const char *paging_init(const struct boot_info *bi)
     return NULL;
 }
 
-void paging_init_l4(uint64_t *l4)
-{
-    for (unsigned int slot = HV_FIRST_SLOT; slot <= HV_LAST_SLOT; slot++)
-        if (slot != PERDOMAIN_SLOT)
-            l4[slot] = hv_l4[slot];
-}
-
 /* ---- device memory, stacks, the trampoline ---- */
 
 static void *iomap_flags(paddr_t pa, uint64_t size, uint64_t flags)
@@ -363,11 +355,6 @@ static void *iomap_flags(paddr_t pa, uint64_t size, uint64_t flags)
 void *iomap(paddr_t pa, uint64_t size)
 {
     return iomap_flags(pa, size, PTE_HV_UC);
-}
-
-void *iomap_wc(paddr_t pa, uint64_t size)
-{
-    return iomap_flags(pa, size, PTE_HV_WC);
 }
 
 const void *iomap_ram(paddr_t pa, uint64_t size)
@@ -408,11 +395,6 @@ void paging_unmap_trampoline(paddr_t pa)
 
 /* ---- what the rest asks ---- */
 
-bool paging_is_mmio(mfn_t mfn)
-{
-    return !mfn_valid(mfn) && mfn.n < 1UL << (boot_cpu.physaddr_bits - PAGE_SHIFT);
-}
-
 void *arch_map(mfn_t mfn)
 {
     return mfn_to_va(mfn);
@@ -431,11 +413,6 @@ mfn_t arch_unmap(const void *mapped)
 void arch_set_m2p(mfn_t mfn, uint64_t pfn)
 {
     m2p_table[mfn.n] = pfn;
-}
-
-uint64_t arch_get_m2p(mfn_t mfn)
-{
-    return m2p_table[mfn.n];
 }
 
 /* Marks what the allocator does not get of [frame, end), RAM: the hypervisor's own, the modules. */

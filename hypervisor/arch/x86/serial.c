@@ -99,11 +99,6 @@ void vga_map_final(void)
         vga.on = false;
 }
 
-void vga_disable(void)
-{
-    vga.on = false;
-}
-
 /* Waits until the port takes a burst of characters. */
 static void uart_wait(void)
 {

@@ -197,11 +197,6 @@ static void calibrate(void)
            use_deadline ? ", deadline mode" : "");
 }
 
-const char *time_source(void)
-{
-    return source_name;
-}
-
 /* ---- the present ---- */
 
 uint64_t arch_now_at(uint64_t tsc)

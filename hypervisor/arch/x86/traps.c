@@ -53,7 +53,7 @@ static bool is_text(uint64_t address)
     return address >= (uint64_t)image_start && address < (uint64_t)text_end;
 }
 
-void stack_trace(uint64_t rsp)
+static void stack_trace(uint64_t rsp)
 {
     uint64_t top = (rsp & ~(STACK_SIZE - 1)) + STACK_SIZE - sizeof(struct cpu_info);
     unsigned int shown = 0;

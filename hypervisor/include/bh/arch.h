@@ -42,7 +42,6 @@ void arch_hypercall_args(struct vcpu *v, uint32_t *number, uint32_t *first_arg);
 void *arch_map(mfn_t mfn);                  /* every RAM frame is mapped always: the direct map */
 mfn_t arch_unmap(const void *mapped);       /* the frame behind a pointer that arch_map gave */
 void arch_set_m2p(mfn_t mfn, uint64_t pfn); /* machine-to-physical table; INVALID_FRAME: none */
-uint64_t arch_get_m2p(mfn_t mfn);
 
 /* Time */
 uint64_t arch_now(void);                 /* system time: ns since boot, monotonic on all CPUs */
@@ -68,7 +67,6 @@ void arch_vcpu_info_moved(struct vcpu *v);
 int must_check arch_vcpu_initialise(struct vcpu *caller, struct vcpu *v, uint64_t untrusted_context);
 void arch_vcpu_reset(struct vcpu *v);
 long arch_vcpu_op(struct vcpu *caller, unsigned int op, struct vcpu *v, uint64_t untrusted_arg);
-bool arch_vcpu_upcall_masked(struct vcpu *v); /* whether the guest masks event upcalls now */
 /* Prints v's registers to the console. */
 void arch_dump_vcpu(struct vcpu *v);
 

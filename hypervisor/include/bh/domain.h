@@ -34,7 +34,6 @@
 
 struct grant_table;
 struct page_info;
-struct domain_builder;
 
 enum domain_state {
     DOMAIN_NEW,
@@ -66,11 +65,9 @@ struct vcpu {
 
     enum vcpu_state state; /* scheduler lock */
     bool initialised;      /* has a register context */
-    bool defer_shutdown;
-    _Atomic bool polling; /* in SCHEDOP_poll; poll_port tells which (0: many) */
+    _Atomic bool polling;  /* in SCHEDOP_poll; poll_port tells which (0: many) */
     uint32_t poll_port;
     _Atomic int pause_count;
-    _Atomic int wake_pending;
 
     struct sched_vcpu sched;
 
@@ -102,7 +99,6 @@ struct domain {
     bool privileged; /* the control domain */
     bool is_shutting_down, is_shut_down;
     uint32_t shutdown_code;
-    bool controller_paused;
     int controller_pause_count;
     _Atomic int pause_count;
     uint8_t handle[16]; /* uuid, opaque */
@@ -135,8 +131,7 @@ struct domain {
     struct timer watchdog[2];
     uint32_t watchdog_in_use;
     int64_t time_offset_s;
-    uint64_t vm_assist; /* bit per VMASST_TYPE_* */
-    uint64_t unpause_hint;
+    uint64_t vm_assist;    /* bit per VMASST_TYPE_* */
     uint32_t suspend_port; /* XEN_DOMCTL_subscribe: told of a suspend in place of VIRQ_DOM_EXC; 0: none */
 
     /* Console output: the line being collected, and limits on what the guest may make us print. */
@@ -167,7 +162,6 @@ struct domain_config {
     int32_t max_grant_frames, max_maptrack_frames;
     uint32_t grant_version; /* highest version allowed */
     uint32_t pool;
-    uint64_t misc_flags;
 };
 int must_check domain_create(const struct domain_config *config, struct domain **out);
 
@@ -187,7 +181,6 @@ void domain_pause(struct domain *d); /* waits until no vcpu of it runs; not for 
 void domain_pause_nosync(struct domain *d);
 void domain_unpause(struct domain *d);
 void vcpu_pause(struct vcpu *v);
-void vcpu_pause_nosync(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
 
 /* The guest ended (SHUTDOWN_*): pauses it and tells the control domain; for the control domain ends the

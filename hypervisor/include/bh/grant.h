@@ -49,8 +49,6 @@ void grant_table_destroy(struct domain *d);
  * for XENMEM_add_to_physmap and XENMEM_acquire_resource. Returns 0, -EINVAL, -ENOMEM; v: for the cause.
  */
 int must_check grant_table_frame(struct vcpu *v, struct domain *d, uint32_t index, bool status, mfn_t *mfn);
-/* Frames of entries or of status words that d has now. */
-uint32_t grant_table_frames(struct domain *d, bool status);
 
 /* Prints the table and the grants in use to the console (debug key g). */
 void grant_dump(struct domain *d);

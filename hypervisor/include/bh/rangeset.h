@@ -12,15 +12,12 @@
 
 struct rangeset;
 
-struct rangeset *must_check rangeset_create(const char *name); /* NULL: no memory. `name` is a constant */
-void rangeset_destroy(struct rangeset *r);                     /* NULL: nothing */
+struct rangeset *must_check rangeset_create(void); /* NULL: no memory */
+void rangeset_destroy(struct rangeset *r);         /* NULL: nothing */
 /* Both ends belong to the range. 0, -EINVAL (first > last), -ENOMEM, -ENOSPC. */
 int must_check rangeset_add(struct rangeset *r, uint64_t first, uint64_t last);
 int must_check rangeset_remove(struct rangeset *r, uint64_t first, uint64_t last);
 bool rangeset_contains(struct rangeset *r, uint64_t first, uint64_t last);
-bool rangeset_overlaps(struct rangeset *r, uint64_t first, uint64_t last);
 bool rangeset_is_empty(struct rangeset *r);
-/* Calls fn for each range in order until it returns other than 0; returns that. fn must not use the set. */
-int rangeset_walk(struct rangeset *r, int (*fn)(uint64_t first, uint64_t last, void *arg), void *arg);
 
 #endif

@@ -64,7 +64,6 @@ void sched_cpu_init(unsigned int cpu, struct vcpu *idle); /* before the CPU sche
 /* A secondary CPU's first step in common code: its idle vcpu becomes current; idle_loop() follows. */
 void smp_cpu_ready(unsigned int cpu);
 void noreturn_fn idle_loop(void); /* an idle vcpu's life */
-struct vcpu *sched_idle_vcpu(unsigned int cpu);
 
 /* Life of a vcpu in the scheduler */
 int must_check sched_domain_init(struct domain *d, uint32_t pool);
@@ -84,9 +83,6 @@ void sched_vcpu_online(struct vcpu *v, bool online);
 /* The calling vcpu waits for an event (upcalls unmasked); returns at once when one is pending. */
 void vcpu_block(struct vcpu *v);
 void vcpu_yield(struct vcpu *v);
-/* Port `port` of d became pending: ends the SCHEDOP_poll of who waits for it. Call when d->sched.pollers !=
- * 0. */
-void sched_poll_notify(struct domain *d, uint32_t port);
 
 /* Picks and switches. Called by work_run() for WORK_SCHEDULE. */
 void schedule(void);

@@ -3,7 +3,6 @@
  *
  * Frame numbers are typed so that the compiler keeps them apart:
  *   mfn  machine frame number: a 4 KiB frame of the machine
- *   gfn  guest frame number: what a guest names in a hypercall (for PV guests equal to the mfn)
  *   pfn  pseudo-physical frame number: a PV guest's own contiguous numbering; to us just a number it tells
  * Addresses: paddr_t is a machine-physical byte address; guest virtual addresses are plain uint64_t and
  * their names start with untrusted_ until checked.
@@ -26,9 +25,6 @@ typedef uint16_t domid_t;
 typedef struct {
     uint64_t n;
 } mfn_t;
-typedef struct {
-    uint64_t n;
-} gfn_t;
 
 #define INVALID_FRAME (~0UL)
 #define MFN(x)        ((mfn_t){(x)})

@@ -55,11 +55,6 @@ FAKE void arch_set_m2p(mfn_t mfn, uint64_t pfn)
     m2p[mfn.n] = pfn;
 }
 
-FAKE uint64_t arch_get_m2p(mfn_t mfn)
-{
-    return m2p[mfn.n];
-}
-
 FAKE void arch_flush_tlb(cpumask_t mask)
 {
     fake_flushed |= mask;
@@ -278,11 +273,6 @@ FAKE void arch_vcpu_reset(struct vcpu *v)
 FAKE long arch_vcpu_op(struct vcpu *caller, unsigned int op, struct vcpu *v, uint64_t untrusted_arg)
 {
     return -ENOSYS;
-}
-
-FAKE bool arch_vcpu_upcall_masked(struct vcpu *v)
-{
-    return v->info->evtchn_upcall_mask;
 }
 
 FAKE void arch_dump_vcpu(struct vcpu *v)

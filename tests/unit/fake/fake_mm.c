@@ -439,7 +439,7 @@ struct domain *fake_domain(domid_t id, unsigned int n, uint64_t *first)
     d->vcpu = calloc(1, sizeof(*d->vcpu));
     d->vcpu[0] = v;
     d->shared_info = calloc(1, PAGE_SIZE);
-    d->iomem_caps = rangeset_create("I/O memory");
+    d->iomem_caps = rangeset_create();
     d->arch.dirty_cpus = CPUMASK(0);
     d->vm_assist = 1UL << VMASST_TYPE_writable_pagetables;
     v->domain = d;

@@ -48,6 +48,12 @@ static void block(struct vcpu *v)
     fake_on_cpu(0);
 }
 
+static void pause_nosync(struct vcpu *v)
+{
+    atomic_fetch_add(&v->pause_count, 1);
+    sched_vcpu_stop(v);
+}
+
 static uint64_t runtime(struct domain *d)
 {
     uint64_t sum = 0;
@@ -328,7 +334,7 @@ static void test_pause_is_counted(void **state)
     v = dom[0]->vcpu[0];
     fake_run_work();
     domain_pause_nosync(dom[0]);
-    vcpu_pause_nosync(v);
+    pause_nosync(v);
     fake_run_work();
     assert_int_equal(runs_on(v), -1);
     assert_int_equal(v->runstate.state, RUNSTATE_offline);
@@ -474,7 +480,7 @@ static void random_step(void)
         if (atomic_load(&v->pause_count))
             vcpu_unpause(v);
         else
-            vcpu_pause_nosync(v);
+            pause_nosync(v);
         break;
     case 8:
         if (atomic_load(&d->pause_count))

@@ -257,7 +257,7 @@ static void io_memory(void **state)
     assert_int_equal(fake_call(do_mmu_update, world.v, (unsigned long)&req, 1, 0, DOMID_IO), 0);
     fake_check();
     /* Some frames only read-only: the right to write is taken away silently. */
-    mmio_readonly = rangeset_create("read-only I/O memory");
+    mmio_readonly = rangeset_create();
     assert_int_equal(rangeset_add(mmio_readonly, frame + 1, frame + 1), 0);
     assert_int_equal(update(own(0), 4, entry_of(frame + 1, P | W | U), 0), 0);
     assert_int_equal(t[4], entry_of(frame + 1, P | U));

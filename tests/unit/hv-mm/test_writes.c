@@ -286,7 +286,7 @@ static void writes_to_read_only_io_are_dropped(void **state)
 {
     static const uint8_t mov[16] = {0x89, 0x37};
 
-    mmio_readonly = rangeset_create("read-only");
+    mmio_readonly = rangeset_create();
     assert_int_equal(rangeset_add(world.d->iomem_caps, FAKE_IO_FIRST, FAKE_IO_FIRST), 0);
     assert_int_equal(rangeset_add(mmio_readonly, FAKE_IO_FIRST, FAKE_IO_FIRST), 0);
     map_own_tables();

@@ -91,21 +91,3 @@ void e820_sanitise(struct e820_map *map)
     } while (next != 0);
     *map = out;
 }
-
-bool e820_covers(const struct e820_map *map, uint64_t start, uint64_t size, uint32_t type)
-{
-    uint64_t at = start, last = start + size - 1;
-
-    if (size == 0 || last < start)
-        return false;
-    for (uint32_t i = 0; i < map->count; i++) {
-        const struct e820_entry *e = &map->entry[i];
-
-        if (e->type != type || at < e->start || at > end_of(e))
-            continue;
-        if (end_of(e) >= last)
-            return true;
-        at = end_of(e) + 1;
-    }
-    return false;
-}

@@ -29,7 +29,6 @@ void apic_error_interrupt(void);
 void ioapic_add(uint8_t id, paddr_t address, uint32_t gsi_base);
 unsigned int ioapic_nr_gsis(void);
 bool ioapic_has_gsi(unsigned int gsi);
-void ioapic_mask_all(void);
 void ioapic_set(unsigned int gsi, uint32_t vector, uint32_t dest_apic, bool level, bool active_low,
                 bool masked);
 void ioapic_mask(unsigned int gsi);

@@ -66,7 +66,6 @@ struct pv_vcpu {
     uint8_t iopl;
     uint64_t iobmp; /* guest virtual address of the I/O bitmap, and its limit in ports */
     uint32_t iobmp_limit;
-    uint64_t vgc_flags;
 };
 #define PV_TRAP_PENDING   1
 #define PV_TRAP_ERRCODE   2
@@ -117,8 +116,6 @@ struct arch_domain {
     uint32_t tsc_mode;
     uint64_t tsc_khz, tsc_offset;
     uint32_t tsc_incarnation;
-    bool vtsc;
-    bool is_64bit;
 };
 
 #endif

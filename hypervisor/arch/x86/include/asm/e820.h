@@ -31,7 +31,5 @@ extern struct e820_map host_e820;
 void e820_sanitise(struct e820_map *map);
 /* Adds an entry. false: the map is full. */
 bool e820_add(struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
-/* Whether [start, start + size) lies in entries of `type` alone. */
-bool e820_covers(const struct e820_map *map, uint64_t start, uint64_t size, uint32_t type);
 
 #endif

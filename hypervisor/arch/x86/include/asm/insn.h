@@ -86,17 +86,6 @@ static inline bool must_check rdmsr_safe(uint32_t msr, uint64_t *v)
     return ok;
 }
 
-static inline bool must_check wrmsr_safe(uint32_t msr, uint64_t v)
-{
-    uint8_t ok = 1;
-
-    __asm__ volatile("1: wrmsr\n\tjmp 3f\n\t2: xor %b0, %b0\n\t3:\n\t" EXTABLE("1b", "2b")
-                     : "+q"(ok)
-                     : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32))
-                     : "memory");
-    return ok;
-}
-
 static inline void cpuid_count(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
     __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "0"(leaf), "2"(subleaf));
@@ -164,16 +153,6 @@ static inline void wbinvd(void)
 static inline void cpu_pause(void)
 {
     __asm__ volatile("pause" : : : "memory");
-}
-
-static inline void irq_enable(void)
-{
-    __asm__ volatile("sti" : : : "memory");
-}
-
-static inline void irq_disable(void)
-{
-    __asm__ volatile("cli" : : : "memory");
 }
 
 static inline void xsetbv(uint32_t index, uint64_t v)

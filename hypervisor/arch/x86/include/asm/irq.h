@@ -58,8 +58,6 @@ int must_check pirq_map_msi(struct vcpu *v, struct domain *d, const struct msi_r
 int pirq_unmap(struct vcpu *v, struct domain *d, unsigned int pirq);
 /* A free number for PHYSDEVOP_get_free_pirq (reserved until mapped or unmapped). Returns it or -ENOSPC. */
 int pirq_get_free(struct domain *d, bool gsi);
-/* The machine's irq behind a pirq; -1: not mapped. */
-int pirq_to_irq(struct domain *d, unsigned int pirq);
 bool pirq_is_shared(struct domain *d, unsigned int pirq);
 /* The event channel that the pirq is bound to; 0: none. */
 uint32_t pirq_port(struct domain *d, unsigned int pirq);
@@ -79,8 +77,5 @@ int pci_prepare_msix(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devf
 int pci_restore_msi(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn);
 /* PHYSDEVOP_pci_mmcfg_reserved: the guest confirms a range of MMCONFIG. */
 int pci_mmcfg_reserved(struct vcpu *v, paddr_t address, uint16_t segment, uint8_t start_bus, uint8_t end_bus);
-
-/* Prints the table (debug key i). */
-void irq_dump(void);
 
 #endif

@@ -107,7 +107,6 @@ bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2)
 /* A use of d's page as level-4 table, promoted now if need be, however long it takes: for contexts set from
  * outside. */
 int must_check pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn);
-void pv_put_base_table(struct domain *d, mfn_t mfn);
 /* Makes the table the current vcpu's kernel table and loads it. 0, -EINVAL, -EBUSY, -EAGAIN (preempted). */
 int must_check pv_new_kernel_base(struct vcpu *v, mfn_t mfn);
 

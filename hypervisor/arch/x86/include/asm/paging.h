@@ -66,11 +66,8 @@ paddr_t boot_alloc(uint64_t bytes, uint64_t align, bool zero);
 /* Frees nothing: the ranges of RAM that boot_alloc has left, in order; false: no more. */
 bool boot_free_range(unsigned int i, paddr_t *start, paddr_t *end);
 
-/* Copies the hypervisor's slots into a guest's top-level table (slot PERDOMAIN_SLOT is left to the caller). */
-void paging_init_l4(uint64_t *l4);
-/* Maps device memory uncached (or write-combining), read-write, NX. Any alignment. NULL: no page tables or space. */
+/* Maps device memory uncached , read-write, NX. Any alignment. NULL: no page tables or space. */
 void *must_check iomap(paddr_t pa, uint64_t size);
-void *must_check iomap_wc(paddr_t pa, uint64_t size);
 /* Ordinary memory that is not in the direct map (firmware tables): cached, read-only. */
 const void *must_check iomap_ram(paddr_t pa, uint64_t size);
 /* Maps the pages of a CPU's stack block (guards stay out) and returns its top. */
@@ -78,8 +75,6 @@ struct cpu_info *must_check paging_map_stack(unsigned int cpu);
 /* Identity-maps one page of low memory, executable, for the trampoline; and takes it away. */
 void paging_map_trampoline(paddr_t pa);
 void paging_unmap_trampoline(paddr_t pa);
-/* Whether a machine address is device memory that guests may map (not RAM of the frame table, not ours). */
-bool paging_is_mmio(mfn_t mfn);
 /* Prints the walk of `va` in the tables that CR3 holds. */
 void paging_dump_walk(uint64_t va);
 

@@ -24,7 +24,6 @@ struct percpu {
     _Atomic uint64_t calls; /* cross calls asked of this CPU: bit per sender */
     uint64_t timer_deadline;
     uint64_t tsc_base, ns_base; /* system time = ns_base + (tsc - tsc_base) scaled */
-    uint64_t flushes, ipis, interrupts;
     _Atomic uint32_t tlb_stamp; /* the TLB clock at this CPU's last full flush */
     _Atomic bool alive;
 };

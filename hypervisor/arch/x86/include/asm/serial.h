@@ -10,7 +10,5 @@ void serial_init(void);
 void serial_init_irq(void);
 /* The final page tables are loaded: moves the screen there. */
 void vga_map_final(void);
-/* The control domain drives the screen now. */
-void vga_disable(void);
 
 #endif

@@ -32,7 +32,6 @@ void time_init(void);
 void time_init_cpu(void);
 /* Busy-waits; any time after time_init. */
 void udelay(unsigned int us);
-const char *time_source(void);
 void time_interrupt(void);          /* the local APIC timer's vector */
 uint64_t arch_now_at(uint64_t tsc); /* system time of a TSC value of this CPU */
 uint64_t cmos_read_seconds(void);

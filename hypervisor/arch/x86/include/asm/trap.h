@@ -27,11 +27,6 @@ struct vcpu;
 #define TRAP_XM  19
 #define TRAP_CP  21
 
-static inline bool regs_from_guest(const struct cpu_regs *regs)
-{
-    return regs->cs & 3;
-}
-
 /* From guest mode: everything but #PF, NMI, #MC, #DF (pv/trap.c). */
 void pv_exception(struct cpu_regs *regs);
 /* #PF from guest mode (pv/mm_fault.c). */
@@ -49,6 +44,5 @@ void noreturn_fn trap_double_fault(struct cpu_regs *regs);
 
 /* Prints registers and the return addresses found on the stack. */
 void regs_dump(const struct cpu_regs *regs);
-void stack_trace(uint64_t rsp);
 
 #endif
