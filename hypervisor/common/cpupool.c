@@ -33,30 +33,24 @@ cpumask_t cpupool_free_cpus(void)
 
 static uint32_t count_domains(uint32_t id)
 {
-    struct domain *d = domain_next(0xffff), *next;
+    struct domain *d;
     uint32_t n = 0;
 
-    for (; d; d = next) {
+    for_each_domain (d)
         n += d->pool == id;
-        next = domain_next(d->id);
-        domain_put(d);
-    }
     return n;
 }
 
 /* Makes every vcpu of the pool's domains look whether it is where it may be. */
 static void resettle(uint32_t id)
 {
-    struct domain *d = domain_next(0xffff), *next;
+    struct domain *d;
     struct vcpu *v;
 
-    for (; d; d = next) {
+    for_each_domain (d)
         if (d->pool == id)
             for_each_vcpu (d, v)
                 sched_resettle(v);
-        next = domain_next(d->id);
-        domain_put(d);
-    }
 }
 
 int cpupool_create(uint32_t wanted_id, uint32_t *id)

@@ -88,28 +88,39 @@ int domain_get_for(struct vcpu *v, domid_t id, int op, struct domain **out)
     return 0;
 }
 
-struct domain *domain_next(domid_t after)
+/* The first domain from `at` in the list on that is not about to be freed; list_lock held. */
+static struct domain *hold_from(struct list *at)
 {
-    struct domain *d = NULL, *i;
+    for (; at != &all_domains; at = at->next)
+        if (try_hold(list_entry(at, struct domain, all)))
+            return list_entry(at, struct domain, all);
+    return NULL;
+}
+
+struct domain *domain_get_from(domid_t id)
+{
+    struct domain *d;
+    struct list *at;
 
     spin_lock(&list_lock);
-    d = after == 0xffff ? NULL : find(after);
-    if (d || after == 0xffff) {
-        struct list *at = d ? d->all.next : all_domains.next;
-
-        for (d = NULL; at != &all_domains && !d; at = at->next)
-            if (try_hold(list_entry(at, struct domain, all)))
-                d = list_entry(at, struct domain, all);
-    } else {
-        list_for_each_entry (i, &all_domains, all) {
-            if (i->id > after && try_hold(i)) {
-                d = i;
-                break;
-            }
-        }
-    }
+    d = find(id);
+    at = d ? &d->all : all_domains.next;
+    while (at != &all_domains && list_entry(at, struct domain, all)->id < id)
+        at = at->next;
+    d = hold_from(at);
     spin_unlock(&list_lock);
     return d;
+}
+
+struct domain *domain_next(struct domain *d)
+{
+    struct domain *next;
+
+    spin_lock(&list_lock);
+    next = hold_from(d->all.next);
+    spin_unlock(&list_lock);
+    domain_put(d);
+    return next;
 }
 
 /* Makes the domain findable under its id, choosing one when it asks for that. */

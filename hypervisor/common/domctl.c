@@ -164,7 +164,7 @@ void domctl_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
 /* The ABI asks for the first domain with this id or above. */
 static long op_getdomaininfo(struct vcpu *v, struct domain *unused, struct xen_domctl *op)
 {
-    struct domain *d = domain_next(op->domain == 0 ? 0xffff : (domid_t)(op->domain - 1));
+    struct domain *d = domain_get_from(op->domain);
 
     if (d == NULL)
         return fail(v, -ESRCH, "getdomaininfo: there is no domain {0} and none above", op->domain, 0);

@@ -39,7 +39,6 @@ void kmain(const struct boot_info *bi)
     arch_memory_init(bi); /* page_alloc and kalloc work from here on */
     report_memory();
     console_init_ring();   /* conring_size */
-    keyhandler_init();     /* debug keys; concepts add theirs below */
     arch_machine_init(bi); /* ACPI, interrupts, time: arch_now and timers work */
     sched_init();
     domain_init(); /* idle domain, owners of unowned pages */

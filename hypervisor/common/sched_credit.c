@@ -19,7 +19,6 @@
  */
 #include <bh/arch.h>
 #include <bh/cmdline.h>
-#include <bh/console.h>
 #include <bh/errno.h>
 #include <bh/sched_cpu.h>
 #include <bh/work.h>
@@ -275,18 +274,6 @@ void credit_need_accounting(void)
         timer_set(&accounting, arch_now() + tslice);
 }
 
-/* Calls fn for every domain that has vcpus to schedule. */
-static void each_domain(void (*fn)(struct domain *d, uint64_t *sum), uint64_t *sum)
-{
-    struct domain *d = domain_next(0xffff), *next;
-
-    for (; d; d = next) {
-        fn(d, sum);
-        next = domain_next(d->id);
-        domain_put(d);
-    }
-}
-
 /* Counts the vcpus that wanted a CPU in the last period; sums the weights of domains that have any. */
 static void count_active(struct domain *d, uint64_t *sum)
 {
@@ -374,19 +361,23 @@ static void hand_out(struct domain *d, uint64_t *wanted)
 static void account(void *arg)
 {
     uint64_t r[ROUND_VALUES] = {0}, wanted = 0;
+    struct domain *d;
     cpumask_t look;
 
     r[LEFT] = (uint64_t)__builtin_popcountl(atomic_load(&sched_online)) * tslice;
-    each_domain(count_active, &r[WEIGHTS]);
+    for_each_domain (d)
+        count_active(d, &r[WEIGHTS]);
     for (int round = 0; round < 4 && r[WEIGHTS]; round++) {
         r[SETTLED] = r[SETTLED_WEIGHTS] = 0;
-        each_domain(share_out, r);
+        for_each_domain (d)
+            share_out(d, r);
         if (!r[SETTLED_WEIGHTS])
             break;
         r[LEFT] -= MIN(r[LEFT], r[SETTLED]);
         r[WEIGHTS] -= MIN(r[WEIGHTS], r[SETTLED_WEIGHTS]);
     }
-    each_domain(hand_out, &wanted);
+    for_each_domain (d)
+        hand_out(d, &wanted);
     atomic_store(&accounting_armed, false);
     if (!wanted)
         return;
@@ -439,7 +430,7 @@ int sched_set_global(const struct sched_params *params)
     return 0;
 }
 
-static void dump_queues(void)
+void sched_dump(void)
 {
     static const char *const name[] = {"boost", "under", "over"};
     struct vcpu *v;
@@ -468,5 +459,4 @@ void sched_init(void)
         tslice = options.sched_credit_tslice_ms * MSEC;
     ratelimit = options.sched_ratelimit_us * 1000UL;
     timer_init(&accounting, account, NULL, arch_cpu_id());
-    keyhandler_register('r', "run queues", dump_queues);
 }

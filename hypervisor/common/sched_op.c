@@ -18,7 +18,7 @@ static long poll_ports_pending(struct vcpu *v, const uint32_t *port, uint32_t n)
         if (evtchn_port_pending(v->domain, port[i]))
             return 1;
     }
-    return READ_ONCE(v->info->evtchn_upcall_pending) && !v->info->evtchn_upcall_mask;
+    return 0;
 }
 
 static void set_state(struct vcpu *v, enum vcpu_state from, enum vcpu_state to)
@@ -33,8 +33,9 @@ static bool upcall_due(const struct vcpu *v)
     return READ_ONCE(v->info->evtchn_upcall_pending) && !READ_ONCE(v->info->evtchn_upcall_mask);
 }
 
-static long poll(struct vcpu *v, const struct sched_poll *p)
+static long op_poll(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
+    const struct sched_poll *p = arg;
     uint32_t port[POLL_MAX_PORTS];
     long ret;
 
@@ -67,8 +68,9 @@ static void watchdog_expired(void *arg)
     domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
-static long set_watchdog(struct vcpu *v, const struct sched_watchdog *w)
+static long op_watchdog(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
+    const struct sched_watchdog *w = arg;
     struct domain *d = v->domain;
     uint32_t id = w->id, bit;
     long ret = 0;
@@ -102,28 +104,6 @@ static long set_watchdog(struct vcpu *v, const struct sched_watchdog *w)
     }
     spin_unlock(&d->lock);
     return ret;
-}
-
-static long op_poll(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return poll(v, arg);
-}
-
-static long op_watchdog(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return set_watchdog(v, arg);
-}
-
-static long op_yield(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    vcpu_yield(v);
-    return 0;
-}
-
-static long op_block(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    vcpu_block(v);
-    return 0;
 }
 
 static long op_shutdown(struct vcpu *v, void *arg, uint64_t untrusted_arg)
@@ -172,8 +152,6 @@ static long op_pin_override(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 }
 
 static const struct subop ops[] = {
-    [SCHEDOP_yield] = {op_yield, 0, ARG_NONE, false},
-    [SCHEDOP_block] = {op_block, 0, ARG_NONE, false},
     [SCHEDOP_shutdown] = {op_shutdown, sizeof(struct sched_shutdown), ARG_IN, false},
     [SCHEDOP_poll] = {op_poll, sizeof(struct sched_poll), ARG_IN, false},
     [SCHEDOP_remote_shutdown] = {op_remote_shutdown, sizeof(struct sched_remote_shutdown), ARG_IN, false},
@@ -182,18 +160,23 @@ static const struct subop ops[] = {
     [SCHEDOP_pin_override] = {op_pin_override, sizeof(struct sched_pin_override), ARG_IN, true},
 };
 
+/* The two that are called all the time; false: it is another. */
+static inline bool give_way(struct vcpu *v, uint32_t cmd)
+{
+    if (cmd == SCHEDOP_block)
+        vcpu_block(v);
+    else if (cmd == SCHEDOP_yield)
+        vcpu_yield(v);
+    else
+        return false;
+    return true;
+}
+
 long do_sched_op(struct vcpu *v, unsigned long cmd, unsigned long untrusted_arg, unsigned long a3,
                  unsigned long a4, unsigned long a5)
 {
-    /* The two that are called all the time take no detour. */
-    if ((uint32_t)cmd == SCHEDOP_block) {
-        vcpu_block(v);
+    if (give_way(v, (uint32_t)cmd))
         return 0;
-    }
-    if ((uint32_t)cmd == SCHEDOP_yield) {
-        vcpu_yield(v);
-        return 0;
-    }
     return subop_dispatch(v, ops, ARRAY_SIZE(ops), (uint32_t)cmd, untrusted_arg);
 }
 
@@ -203,14 +186,9 @@ long do_sched_op_compat(struct vcpu *v, unsigned long cmd, unsigned long arg, un
 {
     struct sched_shutdown shutdown = {.reason = (uint32_t)arg};
 
-    switch ((uint32_t)cmd) {
-    case SCHEDOP_yield:
-        return op_yield(v, NULL, 0);
-    case SCHEDOP_block:
-        return op_block(v, NULL, 0);
-    case SCHEDOP_shutdown:
+    if (give_way(v, (uint32_t)cmd))
+        return 0;
+    if ((uint32_t)cmd == SCHEDOP_shutdown)
         return op_shutdown(v, &shutdown, 0);
-    default:
-        return fail(v, -ENOSYS, "sched_op: no compatibility operation {0}", (uint32_t)cmd, 0);
-    }
+    return fail(v, -ENOSYS, "sched_op: no compatibility operation {0}", (uint32_t)cmd, 0);
 }

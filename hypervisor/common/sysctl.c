@@ -60,23 +60,19 @@ static long op_getdomaininfolist(struct vcpu *v, struct xen_sysctl *op)
 {
     struct xen_sysctl_getdomaininfolist *l = &op->u.getdomaininfolist;
     struct xen_domctl_getdomaininfo info;
-    struct domain *d = domain_next(l->first_domain == 0 ? 0xffff : (domid_t)(l->first_domain - 1));
+    struct domain *d;
 
     l->num_domains = 0;
-    while (d != NULL && l->num_domains < l->max_domains) {
-        domid_t id = d->id;
-        bool bad;
-
+    for (d = domain_get_from(l->first_domain); d != NULL && l->num_domains < l->max_domains;
+         d = domain_next(d)) {
         domctl_domain_info(d, &info);
-        domain_put(d);
-        bad = copy_to_guest(v, l->buffer + l->num_domains * sizeof(info), &info, sizeof(info)) != 0;
-        if (bad)
+        if (copy_to_guest(v, l->buffer + l->num_domains * sizeof(info), &info, sizeof(info)) != 0) {
+            domain_put(d);
             return fail(v, -EFAULT, "sysctl: list of domains at {0}: entry {1} is not writable", l->buffer,
                         l->num_domains);
-        l->num_domains++;
-        if (l->num_domains % DOMAINS_A_TURN == 0)
+        }
+        if (++l->num_domains % DOMAINS_A_TURN == 0)
             arch_irq_window();
-        d = domain_next(id);
     }
     if (d != NULL)
         domain_put(d);

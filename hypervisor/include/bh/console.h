@@ -28,8 +28,6 @@ int must_check console_ring_read(struct vcpu *v, uint64_t untrusted_buffer, uint
                                  bool clear, bool incremental);
 
 /* Debug keys (xl debug-keys, or typed on the hypervisor's console). */
-void keyhandler_register(char key, const char *description, void (*fn)(void));
 void keyhandler_run(char key);
-void keyhandler_init(void);
 
 #endif

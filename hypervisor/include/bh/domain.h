@@ -207,8 +207,11 @@ void vcpu_destroy(struct vcpu *v);
 /* The scheduler's word on v->state: changes it if it is `from`. */
 void sched_set_state(struct vcpu *v, enum vcpu_state from, enum vcpu_state to);
 
-struct domain *
-domain_next(domid_t after); /* first domain with id > after (int 0xffff: from the start), referenced */
+/* The first domain with this id or above, and the one after d, whose reference is dropped; referenced. NULL: none. */
+struct domain *must_check domain_get_from(domid_t id);
+struct domain *must_check domain_next(struct domain *d);
+/* Every domain, in the order of ids. Who leaves the loop early has a reference to drop. */
+#define for_each_domain(d) for ((d) = domain_get_from(0); (d) != NULL; (d) = domain_next(d))
 
 #define for_each_vcpu(d, v)                                                                                  \
     for (uint32_t vcpu_i_ = 0; vcpu_i_ < (d)->max_vcpus; vcpu_i_++)                                          \

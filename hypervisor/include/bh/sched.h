@@ -98,6 +98,7 @@ void sched_resettle(struct vcpu *v);
 uint64_t sched_vcpu_runtime(struct vcpu *v); /* ns on a CPU so far */
 void vcpu_runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 uint64_t sched_cpu_idle_time(unsigned int cpu);
+void sched_dump(void); /* prints the run queues (debug key r) */
 /* Writes v's time where its guest asked for a second copy (common/vcpu.c). v's address space is loaded. */
 void vcpu_publish_time(struct vcpu *v);
 

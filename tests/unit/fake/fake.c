@@ -428,7 +428,6 @@ void fake_console_clear(void)
 void fake_boot(unsigned int cpus)
 {
     page_alloc_add(MFN(1), MFN(max_page));
-    keyhandler_init();
     domain_init();
     for (unsigned int cpu = 0; cpu < cpus; cpu++) {
         struct vcpu *idle;

@@ -111,22 +111,20 @@ static void test_list_is_ordered(void **state)
 {
     static const domid_t ids[] = {40, 12, 99, 50};
     struct domain_config c = usual;
-    struct domain *made[ARRAY_SIZE(ids)], *d, *next;
+    struct domain *made[ARRAY_SIZE(ids)], *d;
     int last = -1, seen = 0;
 
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
         c.domid = ids[i];
         assert_int_equal(domain_create(&c, &made[i]), 0);
     }
-    for (d = domain_next(0xffff); d; d = next) {
+    for_each_domain (d) {
         assert_true(d->id > last);
         last = d->id;
         seen++;
-        next = domain_next(d->id);
-        domain_put(d);
     }
     assert_int_equal(seen, ARRAY_SIZE(ids) + 1);
-    d = domain_next(45); /* there is no d45 */
+    d = domain_get_from(45); /* there is no d45 */
     assert_int_equal(d->id, 50);
     domain_put(d);
     for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
