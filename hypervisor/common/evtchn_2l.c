@@ -40,8 +40,3 @@ bool evtchn_2l_is_pending(const struct domain *d, uint32_t port)
 {
     return test(&d->shared_info->evtchn_pending[port / 64], port % 64);
 }
-
-bool evtchn_2l_is_masked(const struct domain *d, uint32_t port)
-{
-    return test(&d->shared_info->evtchn_mask[port / 64], port % 64);
-}

@@ -197,13 +197,6 @@ bool evtchn_fifo_is_pending(const struct domain *d, const struct evtchn *chn)
     return word != NULL ? __atomic_load_n(word, __ATOMIC_SEQ_CST) & WORD_PENDING : chn->fifo_waiting;
 }
 
-bool evtchn_fifo_is_masked(const struct domain *d, uint32_t port)
-{
-    const event_word_t *word = word_of(d, port);
-
-    return word == NULL || (__atomic_load_n(word, __ATOMIC_SEQ_CST) & WORD_MASKED);
-}
-
 bool evtchn_fifo_is_busy(const struct domain *d, uint32_t port)
 {
     const event_word_t *word = word_of(d, port);

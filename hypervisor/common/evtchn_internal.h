@@ -13,13 +13,11 @@ static inline void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *ch
 static inline void evtchn_2l_clear_pending(struct domain *d, uint32_t port);
 void evtchn_2l_unmask(struct vcpu *v, const struct evtchn *chn);
 bool evtchn_2l_is_pending(const struct domain *d, uint32_t port);
-bool evtchn_2l_is_masked(const struct domain *d, uint32_t port);
 
 void evtchn_fifo_set_pending(struct vcpu *v, struct evtchn *chn);
 void evtchn_fifo_clear_pending(struct domain *d, struct evtchn *chn);
 void evtchn_fifo_unmask(struct vcpu *v, struct evtchn *chn);
 bool evtchn_fifo_is_pending(const struct domain *d, const struct evtchn *chn);
-bool evtchn_fifo_is_masked(const struct domain *d, uint32_t port);
 /* The port's word is still linked in a queue that the guest has not read: the number must not be used again
  * yet. */
 bool evtchn_fifo_is_busy(const struct domain *d, uint32_t port);

@@ -381,15 +381,13 @@ static void dump_port(struct domain *d, const struct evtchn *chn)
         [EVTCHN_IPI] = "ipi of vcpu",
     };
     uint8_t state = evtchn_state_of(chn);
-    bool masked =
-        d->evtchn.fifo != NULL ? evtchn_fifo_is_masked(d, chn->port) : evtchn_2l_is_masked(d, chn->port);
     uint32_t what = state == EVTCHN_UNBOUND       ? chn->u.unbound.remote
                     : state == EVTCHN_INTERDOMAIN ? chn->u.interdomain.remote->id
                     : state == EVTCHN_IPI         ? chn->vcpu
                                                   : chn->u.virq;
 
-    printk(LOG_INFO, "  %5u -> vcpu %u%s%s: %s %u port %u", chn->port, chn->vcpu,
-           evtchn_is_pending(d, chn) ? " pending" : "", masked ? " masked" : "", name[state], what,
+    printk(LOG_INFO, "  %5u -> vcpu %u%s: %s %u port %u", chn->port, chn->vcpu,
+           evtchn_is_pending(d, chn) ? " pending" : "", name[state], what,
            state == EVTCHN_INTERDOMAIN ? chn->u.interdomain.port : 0);
 }
 

@@ -306,7 +306,13 @@ static void finish_batch(struct vcpu *v, const struct unmapping *u, uint32_t n, 
     spin_unlock(&t->maptrack_lock);
 }
 
-void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32_t n)
+_Static_assert(sizeof(struct gnttab_unmap_and_replace) == sizeof(struct gnttab_unmap_grant_ref) &&
+                   offsetof(struct gnttab_unmap_and_replace, new_addr) ==
+                       offsetof(struct gnttab_unmap_grant_ref, dev_bus_addr),
+               "both forms are one but for the second word");
+
+static inline __attribute__((always_inline)) void
+unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32_t n, bool replace)
 {
     struct grant_table *t = v->domain->grant;
     struct unmapping u[GRANT_BATCH];
@@ -314,8 +320,8 @@ void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32
 
     spin_lock(&t->maptrack_lock);
     for (uint32_t i = 0; i < n; i++) {
-        uint16_t kinds =
-            (op[i].host_addr != 0 ? GNTMAP_host_map : 0) | (op[i].dev_bus_addr != 0 ? GNTMAP_device_map : 0);
+        uint16_t kinds = (replace || op[i].host_addr != 0 ? GNTMAP_host_map : 0) |
+                         (!replace && op[i].dev_bus_addr != 0 ? GNTMAP_device_map : 0);
 
         op[i].status = claim(t, op[i].handle, kinds, op[i].dev_bus_addr, &u[i]);
     }
@@ -325,31 +331,21 @@ void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32
             refuse_unmap(v, op[i].status, op[i].handle);
             continue;
         }
-        op[i].status = remove_entry(v, op[i].host_addr, 0, &u[i]);
+        op[i].status = remove_entry(v, op[i].host_addr, replace ? op[i].dev_bus_addr : 0, &u[i]);
         flush |= u[i].kinds & GNTMAP_host_map;
     }
     finish_batch(v, u, n, flush);
 }
 
+void grant_unmap_batch(struct vcpu *v, struct gnttab_unmap_grant_ref *op, uint32_t n)
+{
+    unmap_batch(v, op, n, false);
+}
+
+/* The second word is the address whose mapping moves to host_addr. */
 void grant_replace_batch(struct vcpu *v, struct gnttab_unmap_and_replace *op, uint32_t n)
 {
-    struct grant_table *t = v->domain->grant;
-    struct unmapping u[GRANT_BATCH];
-    bool flush = false;
-
-    spin_lock(&t->maptrack_lock);
-    for (uint32_t i = 0; i < n; i++)
-        op[i].status = claim(t, op[i].handle, GNTMAP_host_map, 0, &u[i]);
-    spin_unlock(&t->maptrack_lock);
-    for (uint32_t i = 0; i < n; i++) {
-        if (unlikely(u[i].m == NULL)) {
-            refuse_unmap(v, op[i].status, op[i].handle);
-            continue;
-        }
-        op[i].status = remove_entry(v, op[i].host_addr, op[i].new_addr, &u[i]);
-        flush |= u[i].kinds & GNTMAP_host_map;
-    }
-    finish_batch(v, u, n, flush);
+    unmap_batch(v, (struct gnttab_unmap_grant_ref *)op, n, true);
 }
 
 /* --- The domain goes --- */

@@ -101,7 +101,7 @@ void ioapic_set(unsigned int gsi, uint32_t vector, uint32_t dest, bool level, bo
     spin_unlock(&io->lock);
 }
 
-static void set_mask(unsigned int gsi, uint32_t clear, uint32_t set)
+void ioapic_set_mask(unsigned int gsi, bool masked)
 {
     struct ioapic *io = find(gsi);
     uint32_t pin;
@@ -110,19 +110,9 @@ static void set_mask(unsigned int gsi, uint32_t clear, uint32_t set)
         return;
     pin = gsi - io->gsi_base;
     spin_lock(&io->lock);
-    io->rte[pin] = (io->rte[pin] & ~clear) | set;
+    io->rte[pin] = (io->rte[pin] & ~RTE_MASKED) | (masked ? RTE_MASKED : 0);
     reg_write(io, REG_REDIR + 2 * pin, io->rte[pin]);
     spin_unlock(&io->lock);
-}
-
-void ioapic_mask(unsigned int gsi)
-{
-    set_mask(gsi, 0, RTE_MASKED);
-}
-
-void ioapic_unmask(unsigned int gsi)
-{
-    set_mask(gsi, RTE_MASKED, 0);
 }
 
 bool ioapic_guest_read(paddr_t base, uint32_t reg, uint32_t *value)

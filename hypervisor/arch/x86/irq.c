@@ -61,7 +61,6 @@ struct irq {
     void (*fn)(void *arg);
     void *arg;
     struct msi *msi; /* NULL: a GSI */
-    uint64_t count, spurious;
 };
 
 static struct irq *irqs;
@@ -112,20 +111,12 @@ static unsigned int irq_number(const struct irq *i)
     return (unsigned int)(i - irqs);
 }
 
-static void hw_mask(struct irq *i)
+static void hw_set_mask(struct irq *i, bool masked)
 {
     if (i->msi)
-        msi_set_mask(i->msi, true);
+        msi_set_mask(i->msi, masked);
     else
-        ioapic_mask(irq_number(i));
-}
-
-static void hw_unmask(struct irq *i)
-{
-    if (i->msi)
-        msi_set_mask(i->msi, false);
-    else
-        ioapic_unmask(irq_number(i));
+        ioapic_set_mask(irq_number(i), masked);
 }
 
 static void hw_program(struct irq *i, bool masked)
@@ -150,7 +141,7 @@ static void deliver_to_guests(struct irq *i)
         i->in_flight++;
     }
     if (i->level && i->in_flight == 0 && i->bound)
-        hw_unmask(i);
+        hw_set_mask(i, false);
 }
 
 static void dispatch_external(unsigned int vector)
@@ -164,10 +155,9 @@ static void dispatch_external(unsigned int vector)
     }
     i = &irqs[vector_irq[vector]];
     spin_lock(&i->lock);
-    i->count++;
     if (i->use == IRQ_GUEST) {
         if (i->level)
-            hw_mask(i);
+            hw_set_mask(i, true);
         apic_eoi();
         deliver_to_guests(i);
         spin_unlock(&i->lock);
@@ -176,8 +166,6 @@ static void dispatch_external(unsigned int vector)
     spin_unlock(&i->lock);
     if (i->use == IRQ_HYPERVISOR)
         i->fn(i->arg);
-    else
-        i->spurious++;
     apic_eoi();
 }
 
@@ -246,17 +234,15 @@ unsigned int arch_nr_irqs(void)
     return nr_irqs;
 }
 
-int irq_request_gsi(unsigned int gsi, void (*fn)(void *arg), void *arg)
+int irq_request_isa(unsigned int isa_irq, void (*fn)(void *arg), void *arg)
 {
-    struct irq *i;
-    unsigned int vector;
+    unsigned int gsi = isa_to_gsi(isa_irq), vector = vectors_find(1);
+    struct irq *i = &irqs[gsi];
 
     if (gsi >= nr_gsis || !ioapic_has_gsi(gsi))
         return -EINVAL;
-    i = &irqs[gsi];
     if (i->use != IRQ_FREE)
         return -EBUSY;
-    vector = vectors_find(1);
     if (vector == 0)
         return -ENOSPC;
     i->use = IRQ_HYPERVISOR;
@@ -265,11 +251,6 @@ int irq_request_gsi(unsigned int gsi, void (*fn)(void *arg), void *arg)
     vector_assign(gsi, vector);
     hw_program(i, false);
     return 0;
-}
-
-int irq_request_isa(unsigned int isa_irq, void (*fn)(void *arg), void *arg)
-{
-    return irq_request_gsi(isa_to_gsi(isa_irq), fn, arg);
 }
 
 int gsi_setup(struct vcpu *v, unsigned int gsi, bool level, bool active_low)
@@ -383,51 +364,44 @@ static int pirq_check_number(struct vcpu *v, const struct domain *d, int number)
     return 0;
 }
 
-static int map_gsi_locked(struct vcpu *v, struct domain *d, unsigned int gsi, int *number)
-{
-    int rc;
-
-    /* The hypervisor's own may be mapped like any other; binding it is refused. */
-    if (*number < 0)
-        *number = (int)gsi;
-    if ((unsigned int)*number < d->arch.nr_pirqs && d->arch.pirq[*number] &&
-        d->arch.pirq[*number]->irq == (int)gsi)
-        return 0; /* as it is already */
-    rc = pirq_check_number(v, d, *number);
-    if (rc)
-        return rc;
-    return pirq_new(d, (unsigned int)*number, (int)gsi) ? 0 : -ENOMEM;
-}
-
+/* The hypervisor's own may be mapped like any other; binding it is refused. */
 int pirq_map_gsi(struct vcpu *v, struct domain *d, unsigned int gsi, int *number)
 {
-    int rc;
+    const struct pirq *p;
+    int rc = 0;
 
     if (gsi >= nr_gsis || !ioapic_has_gsi(gsi))
         return fail(v, -EINVAL, "irq: GSI {0} is on no IO-APIC (the machine has {1})", gsi, nr_gsis);
     spin_lock(&irq_lock);
-    rc = map_gsi_locked(v, d, gsi, number);
+    if (*number < 0)
+        *number = (int)gsi;
+    p = pirq_get(d, (unsigned int)*number);
+    if (!p || p->irq != (int)gsi) { /* else it is so already */
+        rc = pirq_check_number(v, d, *number);
+        if (!rc && !pirq_new(d, (unsigned int)*number, (int)gsi))
+            rc = -ENOMEM;
+    }
     spin_unlock(&irq_lock);
     return rc;
 }
 
 /* ---- MSIs ---- */
 
-static bool same_message(const struct msi *m, const struct msi_request *r, unsigned int entry)
+static bool same_device(struct pci_address a, struct pci_address b)
 {
-    return m->device.segment == r->segment && m->device.bus == r->bus && m->device.devfn == r->devfn &&
-           m->msix == r->msix && m->entry == entry;
+    return a.segment == b.segment && a.bus == b.bus && a.devfn == b.devfn;
 }
 
-static bool device_uses(const struct msi_request *r, bool msix)
+static bool same_message(const struct msi *m, const struct msi_request *r, unsigned int entry)
 {
-    for (unsigned int n = nr_gsis; n < nr_irqs; n++) {
-        const struct msi *m = irqs[n].msi;
+    return same_device(m->device, r->device) && m->msix == r->msix && m->entry == entry;
+}
 
-        if (m && m->device.segment == r->segment && m->device.bus == r->bus && m->device.devfn == r->devfn &&
-            m->msix == msix)
+static bool device_uses(struct pci_address device, bool msix)
+{
+    for (unsigned int n = nr_gsis; n < nr_irqs; n++)
+        if (irqs[n].msi && same_device(irqs[n].msi->device, device) && irqs[n].msi->msix == msix)
             return true;
-    }
     return false;
 }
 
@@ -480,10 +454,9 @@ static int map_msi_locked(struct vcpu *v, struct domain *d, const struct msi_req
     for (unsigned int k = nr_gsis; k < nr_irqs; k++)
         if (irqs[k].msi && same_message(irqs[k].msi, r, r->msix ? r->entry : 0))
             return fail(v, -EEXIST, "irq: message {0} of device {1} has an irq already", r->entry,
-                        (uint64_t)r->bus << 8 | r->devfn);
-    if (device_uses(r, !r->msix))
-        return fail(v, -EBUSY, "irq: device {0} uses its other kind of MSI", (uint64_t)r->bus << 8 | r->devfn,
-                    0);
+                        pci_bus_devfn(r->device));
+    if (device_uses(r->device, !r->msix))
+        return fail(v, -EBUSY, "irq: device {0} uses its other kind of MSI", pci_bus_devfn(r->device), 0);
     if (irq < 0 || vector == 0)
         return fail(v, -ENOSPC, "irq: no vector left for {0} messages", count, 0);
     if (*number < 0)
@@ -578,7 +551,7 @@ static int bind_locked(struct domain *d, struct pirq *p, uint32_t port, bool wil
     if (first) {
         hw_program(i, false);
         if (i->msi) {
-            hw_unmask(i);
+            hw_set_mask(i, false);
             msi_enable(i->msi);
         }
     }
@@ -606,7 +579,7 @@ static void answered(struct irq *i, struct pirq *p)
         return;
     p->waiting = false;
     if (--i->in_flight == 0 && i->bound)
-        hw_unmask(i);
+        hw_set_mask(i, false);
 }
 
 static void unbind_locked(struct pirq *p)
@@ -620,7 +593,7 @@ static void unbind_locked(struct pirq *p)
     *link = p->next_bound;
     p->bound = false;
     if (!i->bound)
-        hw_mask(i);
+        hw_set_mask(i, true);
     answered(i, p);
     spin_unlock(&i->lock);
     if (i->bound)
@@ -678,13 +651,6 @@ void arch_pirq_set_affinity(struct domain *d, uint32_t number, unsigned int cpu)
     spin_unlock(&i->lock);
 }
 
-static bool last_message_of_device(const struct msi *m)
-{
-    const struct msi_request r = {m->device.segment, m->device.bus, m->device.devfn, .msix = m->msix};
-
-    return !device_uses(&r, m->msix);
-}
-
 static void unmap_locked(struct domain *d, struct pirq *p)
 {
     if (p->bound)
@@ -696,7 +662,7 @@ static void unmap_locked(struct domain *d, struct pirq *p)
             struct msi last = *i->msi;
 
             irq_release_msi(i);
-            if (last_message_of_device(&last))
+            if (!device_uses(last.device, last.msix))
                 msi_disable(&last);
         }
     }
@@ -730,59 +696,19 @@ void pirq_domain_destroy(struct domain *d)
     spin_unlock(&irq_lock);
 }
 
-/* ---- devices ---- */
-
-static int check_device(struct vcpu *v, struct pci_address a)
-{
-    if (pci_read(a, 0, 2) == 0xffff)
-        return fail(v, -ENODEV, "pci: there is no device {0} (bus << 8 | devfn) in segment {1}",
-                    (uint64_t)a.bus << 8 | a.devfn, a.segment);
-    return 0;
-}
-
-int pci_device_add(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn)
-{
-    return check_device(v, (struct pci_address){segment, bus, devfn});
-}
-
-/* All its messages go: whoever holds their pirqs keeps numbers that stand for nothing. */
-int pci_device_remove(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn)
-{
-    return 0;
-}
-
-int pci_prepare_msix(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn, bool release)
-{
-    return check_device(v, (struct pci_address){segment, bus, devfn});
-}
-
-int pci_restore_msi(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn)
+void msi_restore(struct pci_address device)
 {
     spin_lock(&irq_lock);
     for (unsigned int n = nr_gsis; n < nr_irqs; n++) {
         struct irq *i = &irqs[n];
 
-        if (!i->msi || i->msi->device.segment != segment || i->msi->device.bus != bus ||
-            i->msi->device.devfn != devfn || !i->bound)
+        if (!i->msi || !i->bound || !same_device(i->msi->device, device))
             continue;
         spin_lock(&i->lock);
         hw_program(i, false);
-        hw_unmask(i);
+        hw_set_mask(i, false);
         msi_enable(i->msi);
         spin_unlock(&i->lock);
     }
     spin_unlock(&irq_lock);
-    return 0;
-}
-
-int pci_mmcfg_reserved(struct vcpu *v, paddr_t address, uint16_t segment, uint8_t start_bus, uint8_t end_bus)
-{
-    for (uint32_t n = 0; n < acpi.nr_mcfg; n++) {
-        const struct acpi_mcfg *m = &acpi.mcfg[n];
-
-        if (m->address == address && m->segment == segment && m->start_bus == start_bus &&
-            m->end_bus == end_bus)
-            return 0;
-    }
-    return fail(v, -ENODEV, "pci: ACPI's MCFG has no window of segment {0} at {1}", segment, address);
 }

@@ -88,11 +88,6 @@ void arch_machine_init(const struct boot_info *bi)
     serial_init_irq();
 }
 
-unsigned int arch_nr_gsis(void)
-{
-    return ioapic_nr_gsis();
-}
-
 static void deny(struct rangeset *caps, paddr_t start, paddr_t last)
 {
     if (rangeset_remove(caps, start >> PAGE_SHIFT, last >> PAGE_SHIFT))

@@ -29,7 +29,6 @@
 #define MSI_MME_SHIFT 4
 #define MSI_MMC_SHIFT 1
 
-#define MSIX_CONTROL     2
 #define MSIX_TABLE       4
 #define MSIX_ENABLE      0x8000
 #define MSIX_MASK_ALL    0x4000
@@ -77,10 +76,16 @@ static paddr_t bar_address(struct pci_address a, unsigned int bar)
     return low & ~0xfu;
 }
 
+/* MSI-X has its control word at the same place. */
+static uint16_t msi_control(const struct msi *m)
+{
+    return (uint16_t)pci_read(m->device, m->cap + MSI_CONTROL, 2);
+}
+
 static int init_msix(struct vcpu *v, struct msi *m, const struct msi_request *r)
 {
     uint32_t table = pci_read(m->device, m->cap + MSIX_TABLE, 4);
-    uint32_t entries = (pci_read(m->device, m->cap + MSIX_CONTROL, 2) & 0x7ff) + 1;
+    uint32_t entries = (msi_control(m) & 0x7ff) + 1;
     paddr_t base = bar_address(m->device, table & 7), at;
     uint8_t *page;
 
@@ -103,26 +108,20 @@ int msi_init(struct vcpu *v, struct msi *m, const struct msi_request *r, unsigne
 {
     uint16_t control;
 
-    *m = (struct msi){
-        .device = {r->segment, r->bus, r->devfn}, .msix = r->msix, .count = r->count, .masked = true};
+    *m = (struct msi){.device = r->device, .msix = r->msix, .count = r->count, .masked = true};
     m->entry = r->msix ? r->entry : (uint16_t)index;
     m->cap = pci_find_capability(m->device, r->msix ? CAP_MSIX : CAP_MSI);
     if (m->cap == 0)
         return fail(v, -ENODEV, "msi: device {0} (bus << 8 | devfn) has no capability {1}",
-                    (uint64_t)r->bus << 8 | r->devfn, r->msix ? CAP_MSIX : CAP_MSI);
+                    pci_bus_devfn(r->device), r->msix ? CAP_MSIX : CAP_MSI);
     if (r->msix)
         return init_msix(v, m, r);
-    control = (uint16_t)pci_read(m->device, m->cap + MSI_CONTROL, 2);
+    control = msi_control(m);
     m->maskable = control & MSI_MASKABLE;
     if (r->count > 1u << (control >> MSI_MMC_SHIFT & 7))
         return fail(v, -EINVAL, "msi: {0} messages wanted of a device with {1}", r->count,
                     1u << (control >> MSI_MMC_SHIFT & 7));
     return 0;
-}
-
-static uint16_t msi_control(const struct msi *m)
-{
-    return (uint16_t)pci_read(m->device, m->cap + MSI_CONTROL, 2);
 }
 
 void msi_set_mask(struct msi *m, bool masked)
@@ -172,8 +171,6 @@ static void program_msi(struct msi *m, uint32_t address, uint32_t data)
 
 void msi_program(struct msi *m, uint32_t vector, uint32_t dest)
 {
-    m->vector = vector;
-    m->dest = dest;
     if (m->msix)
         program_msix(m, MSI_ADDRESS_BASE | dest << 12, vector);
     else
@@ -183,7 +180,7 @@ void msi_program(struct msi *m, uint32_t vector, uint32_t dest)
 void msi_enable(struct msi *m)
 {
     uint16_t command = (uint16_t)pci_read(m->device, PCI_COMMAND, 2);
-    uint16_t control = (uint16_t)pci_read(m->device, m->cap + MSI_CONTROL, 2);
+    uint16_t control = msi_control(m);
     uint16_t on = m->msix ? (uint16_t)((control | MSIX_ENABLE) & ~MSIX_MASK_ALL) : control | MSI_ENABLE;
 
     if (!(command & COMMAND_NO_INTX))
@@ -194,7 +191,7 @@ void msi_enable(struct msi *m)
 
 void msi_disable(struct msi *m)
 {
-    uint16_t control = (uint16_t)pci_read(m->device, m->cap + MSI_CONTROL, 2);
+    uint16_t control = msi_control(m);
 
     if (pci_read(m->device, 0, 2) == 0xffff)
         return; /* gone */

@@ -9,9 +9,9 @@
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
 #include <bh/policy.h>
+#include <asm/acpi.h>
 #include <asm/apic.h>
 #include <asm/irq.h>
-#include <asm/setup.h>
 #include <public/physdev.h>
 
 #define MAX_IO_PORTS  0x10000
@@ -98,9 +98,8 @@ static long op_irq_status_query(struct vcpu *v, void *arg, uint64_t untrusted_ar
 static void msi_from(const struct physdev_map_pirq *op, struct msi_request *r)
 {
     *r = (struct msi_request){
-        .segment = op->type == MAP_PIRQ_TYPE_MSI ? 0 : (uint16_t)(op->bus >> 16),
-        .bus = (uint8_t)op->bus,
-        .devfn = (uint8_t)op->devfn,
+        .device = {op->type == MAP_PIRQ_TYPE_MSI ? 0 : (uint16_t)(op->bus >> 16), (uint8_t)op->bus,
+                   (uint8_t)op->devfn},
         .msix = op->table_base != 0,
         .entry = op->table_base != 0 ? (uint16_t)op->entry_nr : 0,
         .count = 1,
@@ -110,9 +109,6 @@ static void msi_from(const struct physdev_map_pirq *op, struct msi_request *r)
 
 static long map_gsi(struct vcpu *v, struct domain *d, struct physdev_map_pirq *op)
 {
-    if (op->index < 0 || (unsigned int)op->index >= arch_nr_gsis())
-        return fail(v, -EINVAL, "physdev: map_pirq: GSI {0} is not one of the machine's {1}",
-                    (uint64_t)op->index, arch_nr_gsis());
     if (!domain_is_control(v->domain) &&
         !rangeset_contains(v->domain->irq_caps, (uint64_t)op->index, (uint64_t)op->index))
         return fail(v, -EPERM, "physdev: map_pirq: domain {1} has no right to GSI {0}", (uint64_t)op->index,
@@ -199,9 +195,6 @@ static long op_setup_gsi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_setup_gsi *op = arg;
 
-    if (op->gsi < 0 || (unsigned int)op->gsi >= arch_nr_gsis())
-        return fail(v, -EINVAL, "physdev: setup_gsi: GSI {0} is not one of the machine's {1}",
-                    (uint64_t)op->gsi, arch_nr_gsis());
     return gsi_setup(v, (unsigned int)op->gsi, op->triggering != 0, op->polarity != 0);
 }
 
@@ -227,26 +220,16 @@ static long op_set_iobitmap(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_apic_read(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+/*
+ * Routing is the hypervisor's: it follows setup_gsi and map_pirq. Writes of kernels that still try change
+ * nothing: they are checked like reads, whose result does not go back.
+ */
+static long op_apic(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     struct physdev_apic *op = arg;
 
     if (!ioapic_guest_read(op->apic_physbase, op->reg, &op->value))
-        return fail(v, -EINVAL, "physdev: apic_read: no register {1} of an IO-APIC at {0}", op->apic_physbase,
-                    op->reg);
-    return 0;
-}
-
-/* Routing is the hypervisor's: it follows setup_gsi and map_pirq. Writes of kernels that still try change
- * nothing. */
-static long op_apic_write(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    const struct physdev_apic *op = arg;
-    uint32_t value;
-
-    if (!ioapic_guest_read(op->apic_physbase, op->reg, &value))
-        return fail(v, -EINVAL, "physdev: apic_write: no register {1} of an IO-APIC at {0}",
-                    op->apic_physbase, op->reg);
+        return fail(v, -EINVAL, "physdev: no register {1} of an IO-APIC at {0}", op->apic_physbase, op->reg);
     return 0;
 }
 
@@ -255,15 +238,24 @@ static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_ar
 {
     struct physdev_irq *op = arg;
 
-    if (op->irq >= arch_nr_gsis())
+    if (op->irq >= ioapic_nr_gsis())
         return fail(v, -EINVAL, "physdev: alloc_irq_vector: GSI {0} is not one of the machine's {1}", op->irq,
-                    arch_nr_gsis());
+                    ioapic_nr_gsis());
     op->vector = op->irq;
     return 0;
 }
 
-static long op_free_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+/* Vectors and devices that the guest gives up: nothing is kept for them but the irqs that it unmaps. */
+static long op_nothing(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
+    return 0;
+}
+
+static long check_device(struct vcpu *v, struct pci_address a)
+{
+    if (pci_read(a, 0, 2) == 0xffff)
+        return fail(v, -ENODEV, "pci: there is no device {0} (bus << 8 | devfn) in segment {1}",
+                    pci_bus_devfn(a), a.segment);
     return 0;
 }
 
@@ -271,14 +263,7 @@ static long op_manage_pci_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_manage_pci *op = arg;
 
-    return pci_device_add(v, 0, op->bus, op->devfn);
-}
-
-static long op_manage_pci_remove(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    const struct physdev_manage_pci *op = arg;
-
-    return pci_device_remove(v, 0, op->bus, op->devfn);
+    return check_device(v, (struct pci_address){0, op->bus, op->devfn});
 }
 
 static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
@@ -288,59 +273,47 @@ static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_
     if (op->is_extfn > 1 || op->is_virtfn > 1)
         return fail(v, -EINVAL, "physdev: manage_pci_add_ext: flags {0} and {1} are not 0 or 1", op->is_extfn,
                     op->is_virtfn);
-    return pci_device_add(v, 0, op->bus, op->devfn);
+    return check_device(v, (struct pci_address){0, op->bus, op->devfn});
 }
 
-static long op_pci_device_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    const struct physdev_pci_device_add *op = arg;
-
-    return pci_device_add(v, op->seg, op->bus, op->devfn);
-}
-
-static long op_pci_device_remove(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+/* pci_device_add, prepare_msix, release_msix: the argument is, or begins with, a struct physdev_pci_device. */
+static long op_known_device(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_device *op = arg;
 
-    return pci_device_remove(v, op->seg, op->bus, op->devfn);
-}
-
-static long op_prepare_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    const struct physdev_pci_device *op = arg;
-
-    return pci_prepare_msix(v, op->seg, op->bus, op->devfn, false);
-}
-
-static long op_release_msix(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    const struct physdev_pci_device *op = arg;
-
-    return pci_prepare_msix(v, op->seg, op->bus, op->devfn, true);
+    return check_device(v, (struct pci_address){op->seg, op->bus, op->devfn});
 }
 
 static long op_restore_msi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_restore_msi *op = arg;
 
-    return pci_restore_msi(v, 0, op->bus, op->devfn);
+    msi_restore((struct pci_address){0, op->bus, op->devfn});
+    return 0;
 }
 
 static long op_restore_msi_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_device *op = arg;
 
-    return pci_restore_msi(v, op->seg, op->bus, op->devfn);
+    msi_restore((struct pci_address){op->seg, op->bus, op->devfn});
+    return 0;
 }
 
+/* The guest confirms a range of MMCONFIG. */
 static long op_pci_mmcfg_reserved(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     const struct physdev_pci_mmcfg_reserved *op = arg;
 
-    if (op->start_bus > op->end_bus)
-        return fail(v, -EINVAL, "physdev: pci_mmcfg_reserved: buses {0} to {1} are no range", op->start_bus,
-                    op->end_bus);
-    return pci_mmcfg_reserved(v, op->address, op->segment, op->start_bus, op->end_bus);
+    for (uint32_t n = 0; n < acpi.nr_mcfg; n++) {
+        const struct acpi_mcfg *m = &acpi.mcfg[n];
+
+        if (m->address == op->address && m->segment == op->segment && m->start_bus == op->start_bus &&
+            m->end_bus == op->end_bus)
+            return 0;
+    }
+    return fail(v, op->start_bus > op->end_bus ? -EINVAL : -ENODEV,
+                "pci: ACPI's MCFG has no such window of segment {0} at {1}", op->segment, op->address);
 }
 
 /* We drive no USB debug port: the guest may reset the controller whenever it likes. */
@@ -353,35 +326,34 @@ static long op_dbgp(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-#define ROW(op, fn, bytes, dir) [PHYSDEVOP_##op] = {.handler = fn, .size = bytes, .copy = dir}
-#define PRIV(op, fn, bytes, dir)                                                                             \
-    [PHYSDEVOP_##op] = {.handler = fn, .size = bytes, .copy = dir, .privileged = true}
+#define ROW(op, fn, type, dir, priv)                                                                         \
+    [PHYSDEVOP_##op] = {.handler = fn, .size = sizeof(struct physdev_##type), .copy = dir, .privileged = priv}
 static const struct subop physdev_table[] = {
-    ROW(irq_status_query, op_irq_status_query, sizeof(struct physdev_irq_status_query), ARG_INOUT),
-    ROW(set_iopl, op_set_iopl, sizeof(struct physdev_set_iopl), ARG_IN),
-    ROW(set_iobitmap, op_set_iobitmap, sizeof(struct physdev_set_iobitmap), ARG_IN),
-    PRIV(apic_read, op_apic_read, sizeof(struct physdev_apic), ARG_INOUT),
-    PRIV(apic_write, op_apic_write, sizeof(struct physdev_apic), ARG_IN),
-    PRIV(alloc_irq_vector, op_alloc_irq_vector, sizeof(struct physdev_irq), ARG_INOUT),
-    PRIV(free_irq_vector, op_free_irq_vector, sizeof(struct physdev_irq), ARG_IN),
-    ROW(eoi, op_eoi, sizeof(struct physdev_eoi), ARG_IN),
-    ROW(map_pirq, op_map_pirq, sizeof(struct physdev_map_pirq), ARG_INOUT),
-    ROW(unmap_pirq, op_unmap_pirq, sizeof(struct physdev_unmap_pirq), ARG_IN),
-    PRIV(manage_pci_add, op_manage_pci_add, sizeof(struct physdev_manage_pci), ARG_IN),
-    PRIV(manage_pci_remove, op_manage_pci_remove, sizeof(struct physdev_manage_pci), ARG_IN),
-    ROW(pirq_eoi_gmfn_v1, op_pirq_eoi_gmfn_v1, sizeof(struct physdev_pirq_eoi_gmfn), ARG_IN),
-    ROW(pirq_eoi_gmfn_v2, op_pirq_eoi_gmfn_v2, sizeof(struct physdev_pirq_eoi_gmfn), ARG_IN),
-    PRIV(restore_msi, op_restore_msi, sizeof(struct physdev_restore_msi), ARG_IN),
-    PRIV(restore_msi_ext, op_restore_msi_ext, sizeof(struct physdev_pci_device), ARG_IN),
-    PRIV(manage_pci_add_ext, op_manage_pci_add_ext, sizeof(struct physdev_manage_pci_ext), ARG_IN),
-    PRIV(setup_gsi, op_setup_gsi, sizeof(struct physdev_setup_gsi), ARG_IN),
-    ROW(get_free_pirq, op_get_free_pirq, sizeof(struct physdev_get_free_pirq), ARG_INOUT),
-    PRIV(pci_mmcfg_reserved, op_pci_mmcfg_reserved, sizeof(struct physdev_pci_mmcfg_reserved), ARG_IN),
-    PRIV(pci_device_add, op_pci_device_add, sizeof(struct physdev_pci_device_add), ARG_IN),
-    PRIV(pci_device_remove, op_pci_device_remove, sizeof(struct physdev_pci_device), ARG_IN),
-    PRIV(prepare_msix, op_prepare_msix, sizeof(struct physdev_pci_device), ARG_IN),
-    PRIV(release_msix, op_release_msix, sizeof(struct physdev_pci_device), ARG_IN),
-    PRIV(dbgp_op, op_dbgp, sizeof(struct physdev_dbgp_op), ARG_IN),
+    ROW(irq_status_query, op_irq_status_query, irq_status_query, ARG_INOUT, false),
+    ROW(set_iopl, op_set_iopl, set_iopl, ARG_IN, false),
+    ROW(set_iobitmap, op_set_iobitmap, set_iobitmap, ARG_IN, false),
+    ROW(apic_read, op_apic, apic, ARG_INOUT, true),
+    ROW(apic_write, op_apic, apic, ARG_IN, true),
+    ROW(alloc_irq_vector, op_alloc_irq_vector, irq, ARG_INOUT, true),
+    ROW(free_irq_vector, op_nothing, irq, ARG_IN, true),
+    ROW(eoi, op_eoi, eoi, ARG_IN, false),
+    ROW(map_pirq, op_map_pirq, map_pirq, ARG_INOUT, false),
+    ROW(unmap_pirq, op_unmap_pirq, unmap_pirq, ARG_IN, false),
+    ROW(manage_pci_add, op_manage_pci_add, manage_pci, ARG_IN, true),
+    ROW(manage_pci_remove, op_nothing, manage_pci, ARG_IN, true),
+    ROW(pirq_eoi_gmfn_v1, op_pirq_eoi_gmfn_v1, pirq_eoi_gmfn, ARG_IN, false),
+    ROW(pirq_eoi_gmfn_v2, op_pirq_eoi_gmfn_v2, pirq_eoi_gmfn, ARG_IN, false),
+    ROW(restore_msi, op_restore_msi, restore_msi, ARG_IN, true),
+    ROW(restore_msi_ext, op_restore_msi_ext, pci_device, ARG_IN, true),
+    ROW(manage_pci_add_ext, op_manage_pci_add_ext, manage_pci_ext, ARG_IN, true),
+    ROW(setup_gsi, op_setup_gsi, setup_gsi, ARG_IN, true),
+    ROW(get_free_pirq, op_get_free_pirq, get_free_pirq, ARG_INOUT, false),
+    ROW(pci_mmcfg_reserved, op_pci_mmcfg_reserved, pci_mmcfg_reserved, ARG_IN, true),
+    ROW(pci_device_add, op_known_device, pci_device_add, ARG_IN, true),
+    ROW(pci_device_remove, op_nothing, pci_device, ARG_IN, true),
+    ROW(prepare_msix, op_known_device, pci_device, ARG_IN, true),
+    ROW(release_msix, op_known_device, pci_device, ARG_IN, true),
+    ROW(dbgp_op, op_dbgp, dbgp_op, ARG_IN, true),
 };
 
 long do_physdev_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,

@@ -31,8 +31,7 @@ unsigned int ioapic_nr_gsis(void);
 bool ioapic_has_gsi(unsigned int gsi);
 void ioapic_set(unsigned int gsi, uint32_t vector, uint32_t dest_apic, bool level, bool active_low,
                 bool masked);
-void ioapic_mask(unsigned int gsi);
-void ioapic_unmask(unsigned int gsi);
+void ioapic_set_mask(unsigned int gsi, bool masked);
 /* What a guest may read through PHYSDEVOP_apic_read. */
 bool ioapic_guest_read(paddr_t base, uint32_t reg, uint32_t *value);
 

@@ -12,6 +12,7 @@
 #define ASM_IRQ_H
 
 #include <bh/types.h>
+#include <asm/pci.h>
 #include <asm/regs.h>
 
 struct domain;
@@ -31,8 +32,7 @@ void irq_dispatch(struct cpu_regs *regs);
 
 /* Boot: the table, with nr_gsis GSIs of the IO-APICs. */
 void irq_init(unsigned int nr_gsis);
-/* Takes a GSI for the hypervisor itself: fn(arg) runs in interrupt context. Returns 0 or -EBUSY, -EINVAL, -ENOSPC. */
-int must_check irq_request_gsi(unsigned int gsi, void (*fn)(void *arg), void *arg);
+/* Takes an ISA interrupt for the hypervisor itself: fn(arg) runs in interrupt context. 0, -EBUSY, -EINVAL, -ENOSPC. */
 int must_check irq_request_isa(unsigned int isa_irq, void (*fn)(void *arg), void *arg);
 
 /* PHYSDEVOP_setup_gsi: trigger and polarity of an unused GSI. Returns 0, -EINVAL, -EEXIST (the hypervisor's), -EBUSY (in use otherwise). */
@@ -40,8 +40,7 @@ int must_check gsi_setup(struct vcpu *v, unsigned int gsi, bool level, bool acti
 
 /* One MSI or MSI-X entry of a device. */
 struct msi_request {
-    uint16_t segment;
-    uint8_t bus, devfn;
+    struct pci_address device;
     bool msix;
     uint16_t entry;     /* MSI-X: entry of the table; MSI: index among `count` */
     uint16_t count;     /* MSI: vectors asked (power of two); 1 for MSI-X */
@@ -68,14 +67,7 @@ void physdev_domain_release(struct domain *d);
 int must_check pirq_domain_init(struct domain *d);
 void pirq_domain_destroy(struct domain *d);
 
-/* Devices as PHYSDEVOP_pci_device_add tells them. */
-int pci_device_add(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn);
-int pci_device_remove(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn);
-/* PHYSDEVOP_prepare_msix / release_msix: whether the table is the hypervisor's alone. */
-int pci_prepare_msix(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn, bool release);
-/* PHYSDEVOP_restore_msi: programs again what the device lost. */
-int pci_restore_msi(struct vcpu *v, uint16_t segment, uint8_t bus, uint8_t devfn);
-/* PHYSDEVOP_pci_mmcfg_reserved: the guest confirms a range of MMCONFIG. */
-int pci_mmcfg_reserved(struct vcpu *v, paddr_t address, uint16_t segment, uint8_t start_bus, uint8_t end_bus);
+/* Programs again what the device lost (PHYSDEVOP_restore_msi). */
+void msi_restore(struct pci_address device);
 
 #endif

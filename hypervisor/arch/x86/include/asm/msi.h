@@ -14,7 +14,6 @@ struct msi {
     uint16_t count;   /* MSI: messages of the group; entries follow each other in vector number */
     unsigned int cap; /* offset of the capability */
     volatile uint32_t *table_entry; /* MSI-X */
-    uint32_t vector, dest;          /* as programmed last */
     bool masked;
 };
 

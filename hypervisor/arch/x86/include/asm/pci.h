@@ -9,6 +9,12 @@ struct pci_address {
     uint8_t bus, devfn;
 };
 
+/* As messages tell a device. */
+static inline uint64_t pci_bus_devfn(struct pci_address a)
+{
+    return (uint64_t)a.bus << 8 | a.devfn;
+}
+
 /* Reads of what is not there give all ones. reg < 256 without MMCONFIG. size: 1, 2, 4. */
 uint32_t pci_read(struct pci_address a, unsigned int reg, unsigned int size);
 void pci_write(struct pci_address a, unsigned int reg, unsigned int size, uint32_t value);

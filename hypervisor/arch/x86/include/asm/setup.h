@@ -24,7 +24,6 @@ struct rangeset;
 /* Takes the frames of devices that are the hypervisor's own out of a domain's rights to I/O memory. */
 void arch_deny_own_mmio(struct rangeset *iomem_caps);
 /* Interrupt number space: GSIs first, then MSIs. */
-unsigned int arch_nr_gsis(void);
 unsigned int arch_nr_irqs(void);
 unsigned int arch_nr_cpus(void); /* CPUs brought up */
 
