@@ -18,7 +18,6 @@
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
 #include <bh/printk.h>
-#include <bh/string.h>
 #include <bh/virq.h>
 #include <bh/work.h>
 

@@ -5,7 +5,6 @@
  *
  * pool_lock covers changes; the masks are read without it, one word each.
  */
-#include <bh/arch.h>
 #include <bh/errno.h>
 #include <bh/sched_cpu.h>
 

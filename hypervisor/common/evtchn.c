@@ -12,10 +12,8 @@
 #include "evtchn_internal.h"
 #include <bh/arch.h>
 #include <bh/errno.h>
-#include <bh/guest.h>
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
-#include <bh/policy.h>
 #include <bh/printk.h>
 #include <bh/virq.h>
 

@@ -9,11 +9,8 @@
 #include "grant_internal.h"
 #include <bh/arch.h>
 #include <bh/errno.h>
-#include <bh/guest.h>
-#include <bh/hypercall.h>
 #include <bh/page_alloc.h>
 #include <bh/policy.h>
-#include <bh/printk.h>
 #include <bh/string.h>
 
 #define MARK_ATTEMPTS 5 /* a guest that changes the entry more often than that loses */

@@ -15,7 +15,6 @@
  * looks at the state then. Both have a full barrier between, so one of them sees the other.
  */
 #include <bh/arch.h>
-#include <bh/assert.h>
 #include <bh/cmdline.h>
 #include <bh/errno.h>
 #include <bh/guest.h>

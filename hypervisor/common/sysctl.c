@@ -13,7 +13,6 @@
 #include <bh/page_alloc.h>
 #include <bh/policy.h>
 #include <bh/sched.h>
-#include <bh/string.h>
 
 #define KEYS_MAX       64
 #define LOCAL_DISTANCE 10 /* of a node to itself, as ACPI's SLIT counts */

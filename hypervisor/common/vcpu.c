@@ -5,7 +5,6 @@
  * the guest registered, or at a dummy that nobody reads, whose upcalls are masked for good.
  */
 #include <bh/arch.h>
-#include <bh/assert.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/guest.h>

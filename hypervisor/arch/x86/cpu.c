@@ -10,7 +10,6 @@
 #include <bh/string.h>
 #include <asm/cpufeature.h>
 #include <asm/cr.h>
-#include <asm/fpu.h>
 #include <asm/insn.h>
 #include <asm/msr.h>
 #include <asm/percpu.h>

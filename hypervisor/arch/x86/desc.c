@@ -5,7 +5,6 @@
  * the guest's frames in a vcpu's per-domain area, or alone (lower pages then hold no descriptors, and nothing
  * loads them).
  */
-#include <bh/string.h>
 #include <asm/desc.h>
 #include <asm/insn.h>
 #include <asm/irq.h>

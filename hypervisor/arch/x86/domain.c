@@ -4,8 +4,6 @@
  */
 #include <asm/context.h>
 #include <asm/irq.h>
-#include <asm/layout.h>
-#include <asm/mm.h>
 #include <asm/percpu.h>
 #include <asm/pv.h>
 #include <asm/time.h>

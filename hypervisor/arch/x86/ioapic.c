@@ -3,9 +3,7 @@
  * only. Callers (irq.c) hold the interrupt's lock; index and data registers are one access, under the lock of
  * the IO-APIC.
  */
-#include <bh/arch.h>
 #include <bh/lock.h>
-#include <bh/printk.h>
 #include <asm/acpi.h>
 #include <asm/apic.h>
 #include <asm/insn.h>

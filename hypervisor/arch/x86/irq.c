@@ -20,7 +20,6 @@
 #include <bh/string.h>
 #include <asm/acpi.h>
 #include <asm/apic.h>
-#include <asm/insn.h>
 #include <asm/irq.h>
 #include <asm/msi.h>
 #include <asm/nmi.h>

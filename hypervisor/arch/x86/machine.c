@@ -1,5 +1,4 @@
 /* The machine's parts, started in order once the allocator runs. */
-#include <bh/arch.h>
 #include <bh/printk.h>
 #include <bh/rangeset.h>
 #include <asm/acpi.h>

@@ -4,7 +4,6 @@
  */
 #include <bh/arch.h>
 #include <bh/domain.h>
-#include <bh/printk.h>
 #include <asm/apic.h>
 #include <asm/insn.h>
 #include <asm/irq.h>

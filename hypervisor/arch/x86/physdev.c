@@ -5,9 +5,8 @@
 #include <bh/arch.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
-#include <bh/guest.h>
 #include <bh/hypercall.h>
-#include <bh/page_alloc.h>
+#include <bh/page.h>
 #include <bh/policy.h>
 #include <asm/acpi.h>
 #include <asm/apic.h>

@@ -4,14 +4,12 @@
  */
 #include <bh/arch.h>
 #include <bh/cmdline.h>
-#include <bh/console.h>
 #include <bh/errno.h>
 #include <bh/printk.h>
 #include <asm/acpi.h>
 #include <asm/insn.h>
 #include <asm/paging.h>
 #include <asm/pci.h>
-#include <asm/power.h>
 #include <asm/smp.h>
 #include <asm/time.h>
 

@@ -10,13 +10,11 @@
  * Functions take no lock.
  */
 #include <bh/arch.h>
-#include <bh/cmdline.h>
 #include <bh/domain.h>
 #include <bh/page_alloc.h>
 #include <bh/printk.h>
 #include <bh/sched.h>
 #include <bh/string.h>
-#include <bh/work.h>
 #include <asm/acpi.h>
 #include <asm/apic.h>
 #include <asm/cpufeature.h>

@@ -11,7 +11,6 @@
 #include <asm/insn.h>
 #include <asm/layout.h>
 #include <asm/msr.h>
-#include <asm/nmi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
 #include <asm/trap.h>

@@ -6,10 +6,6 @@
 
 #include <bh/types.h>
 
-struct domain;
-struct vcpu;
-struct page_info;
-
 /* CPUs */
 unsigned int arch_cpu_id(void);
 cpumask_t arch_online_cpus(void);

@@ -10,8 +10,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 struct cause {
     uint64_t sequence; /* 0: none yet; else grows with every record of the machine */
     uint64_t time_ns;

@@ -8,8 +8,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 /* From here on the ring has the size that the command line asks for (page_alloc works). */
 void console_init_ring(void);
 /* Text into the ring and onto the machine's console, as it is. */

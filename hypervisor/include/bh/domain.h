@@ -33,7 +33,6 @@
 #define DOMID_LIMIT           DOMID_FIRST_RESERVED
 
 struct grant_table;
-struct page_info;
 
 enum domain_state {
     DOMAIN_NEW,

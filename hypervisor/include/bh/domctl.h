@@ -6,9 +6,6 @@
 #include <public/domctl.h>
 #include <public/sysctl.h>
 
-struct domain;
-struct vcpu;
-
 /* A domain as the toolstack sees it. */
 void domctl_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 /* The machine's members of it, zero before. */

@@ -20,8 +20,6 @@
 #include <bh/lock.h>
 #include <public/event_channel.h>
 
-struct domain;
-struct vcpu;
 struct evtchn_fifo_domain;
 struct evtchn_fifo_vcpu;
 

@@ -20,8 +20,6 @@
 #include <bh/page.h>
 #include <public/grant_table.h>
 
-struct domain;
-struct vcpu;
 struct grant_table;
 
 #define GRANT_DEFAULT_FRAMES   64

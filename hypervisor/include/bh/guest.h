@@ -8,8 +8,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 size_t must_check copy_from_guest(struct vcpu *v, void *dst, uint64_t untrusted_src, size_t bytes);
 size_t must_check copy_to_guest(struct vcpu *v, uint64_t untrusted_dst, const void *src, size_t bytes);
 size_t must_check clear_guest(struct vcpu *v, uint64_t untrusted_dst, size_t bytes);

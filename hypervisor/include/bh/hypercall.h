@@ -14,8 +14,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 #define HYPERCALL_MAX 64
 /* Never seen by a guest: the hypercall is to be run again with v->restart_args. */
 #define HYPERCALL_RESTART (-4000L)

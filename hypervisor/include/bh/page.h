@@ -14,9 +14,6 @@
 #include <bh/types.h>
 #include <bh/errno.h>
 
-struct domain;
-struct vcpu;
-
 struct page_info {
     _Atomic uint64_t refs;
     _Atomic uint64_t type;

@@ -9,8 +9,6 @@
 
 #include <bh/page.h>
 
-struct domain;
-
 #define PAGE_ORDER_MAX 20
 #define ALLOC_NO_SCRUB 2u /* the caller overwrites it all */
 #define ALLOC_DMA32    4u /* below 4 GiB */

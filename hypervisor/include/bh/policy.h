@@ -9,8 +9,6 @@
 
 #include <bh/types.h>
 
-struct domain;
-
 enum policy_op {
     POLICY_CONTROL,     /* domctl and whatever changes T as a whole */
     POLICY_INSPECT,     /* read state of T */

@@ -9,8 +9,6 @@
 #include <stdarg.h>
 #include <bh/types.h>
 
-struct domain;
-
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* Thresholds: messages with a level below or equal pass. guest_*: about what a guest did, and limited in

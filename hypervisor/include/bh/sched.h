@@ -15,8 +15,6 @@
 #include <bh/list.h>
 #include <bh/lock.h>
 
-struct vcpu;
-struct domain;
 struct vcpu_runstate_info;
 
 enum sched_priority {

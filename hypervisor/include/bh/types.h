@@ -45,6 +45,12 @@ static inline mfn_t paddr_to_mfn(paddr_t pa)
     return MFN(pa >> PAGE_SHIFT);
 }
 
+/* What everybody names. */
+struct domain;
+struct vcpu;
+struct page_info;
+struct cpu_regs;
+
 #define NR_CPUS   64 /* CPU masks are one word */
 #define NSEC(sec) ((sec)*1000000000UL)
 typedef uint64_t cpumask_t;

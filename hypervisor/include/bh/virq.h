@@ -9,9 +9,6 @@
 
 #include <bh/types.h>
 
-struct domain;
-struct vcpu;
-
 enum virq_scope {
     VIRQ_NONE,   /* no such VIRQ */
     VIRQ_VCPU,   /* bound once per vcpu */

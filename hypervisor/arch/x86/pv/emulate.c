@@ -11,7 +11,6 @@
 #include <asm/fpu.h>
 #include <asm/guest_access.h>
 #include <asm/insn.h>
-#include <asm/layout.h>
 #include <asm/mm.h>
 #include <asm/port.h>
 #include <asm/pv.h>

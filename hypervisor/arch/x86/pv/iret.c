@@ -11,7 +11,6 @@
 #include <asm/guest_access.h>
 #include <asm/layout.h>
 #include <bh/domain.h>
-#include <bh/guest.h>
 #include <bh/hypercall.h>
 #include <public/xen.h>
 

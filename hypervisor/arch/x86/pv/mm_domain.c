@@ -9,7 +9,6 @@
  */
 #include <asm/context.h>
 #include <asm/irq.h>
-#include <asm/mm.h>
 #include <asm/pv.h>
 #include <bh/arch.h>
 #include <bh/domain.h>

@@ -11,7 +11,6 @@
 #include <bh/guest.h>
 #include <bh/page_alloc.h>
 #include <bh/policy.h>
-#include <bh/string.h>
 #include <public/memory.h>
 
 #define MEMORY_MAP_MAX  128

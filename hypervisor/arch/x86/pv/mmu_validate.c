@@ -24,11 +24,8 @@
 #include <asm/mm.h>
 #include <asm/mm_preempt.h>
 #include <asm/pv.h>
-#include <bh/arch.h>
-#include <bh/assert.h>
 #include <bh/cause.h>
 #include <bh/domain.h>
-#include <bh/hypercall.h>
 #include <bh/string.h>
 
 /* Bits that need a look: refused, or, cache attributes, for some domains only. */

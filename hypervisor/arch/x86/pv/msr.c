@@ -2,7 +2,6 @@
  * MSRs of PV guests. A table decides: what is passed through, what reads as a constant and takes no write,
  * what the guest owns. Everything else faults, as a missing MSR does on hardware.
  */
-#include <asm/cr.h>
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/msr.h>

@@ -10,9 +10,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-struct domain;
-
 /* Brings v's registers into v->arch and its page tables off every CPU. */
 void vcpu_sync(struct vcpu *v);
 /* All vcpus of d, which is paused or dying. */

@@ -13,9 +13,7 @@
 #include <bh/lock.h>
 #include <asm/regs.h>
 
-struct page_info;
 struct rangeset;
-struct vcpu;
 struct vcpu_guest_context;
 
 #define PV_GDT_FRAMES 14

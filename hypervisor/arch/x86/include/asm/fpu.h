@@ -4,8 +4,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 /* Boot CPU: which state components are used. Every CPU: cpu_enable_features() turns them on. */
 void fpu_init(void);
 /* The state of a vcpu that never ran. */

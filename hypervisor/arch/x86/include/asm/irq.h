@@ -15,9 +15,6 @@
 #include <asm/pci.h>
 #include <asm/regs.h>
 
-struct domain;
-struct vcpu;
-
 #define VECTOR_FIRST_DYNAMIC 0x30
 #define VECTOR_LAST_DYNAMIC  0xef
 #define VECTOR_INT80         0x80 /* never an interrupt: guests' int $0x80 */

@@ -11,10 +11,7 @@
 #include <asm/map.h>
 #include <asm/pte.h>
 
-struct cpu_regs;
 struct rangeset;
-struct domain;
-struct vcpu;
 
 /* The hypervisor's own top-level table (paging.c): slots HV_FIRST_SLOT to HV_LAST_SLOT go into every guest's.
  */

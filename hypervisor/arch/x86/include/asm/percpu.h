@@ -9,8 +9,6 @@
 #include <asm/regs.h>
 #include <asm/desc.h>
 
-struct vcpu;
-
 struct percpu {
     struct tss tss; /* first: the hardware's view */
     uint32_t cpu, apic_id, acpi_id;

@@ -8,8 +8,6 @@
 
 #include <bh/types.h>
 
-struct domain;
-
 uint32_t guest_port_read(struct domain *d, uint16_t port, unsigned int bytes);
 void guest_port_write(struct domain *d, uint16_t port, unsigned int bytes, uint32_t value);
 

@@ -7,8 +7,6 @@
 
 #include <bh/types.h>
 
-struct cpu_regs;
-
 enum write_kind {
     WRITE_MOV,
     WRITE_XCHG,

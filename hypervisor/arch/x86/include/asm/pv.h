@@ -6,8 +6,6 @@
 #include <asm/regs.h>
 #include <asm/trap.h>
 
-struct domain;
-struct vcpu;
 struct vcpu_guest_context;
 struct boot_info;
 struct xen_cpuid_leaf;

@@ -5,8 +5,6 @@
 
 #include <bh/types.h>
 
-struct vcpu;
-
 bool pv_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 bool pv_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 

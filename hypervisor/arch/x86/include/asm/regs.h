@@ -41,7 +41,6 @@ _Static_assert(sizeof(struct cpu_regs) == 25 * 8, "as the ABI's cpu_user_regs");
 #define STACK_ORDER 3
 #define STACK_SIZE  (PAGE_SIZE << STACK_ORDER)
 
-struct vcpu;
 struct percpu;
 
 struct cpu_info {

@@ -8,7 +8,6 @@
 #include <bh/types.h>
 
 struct boot_info;
-struct domain;
 
 /* Gives all free RAM to the allocator (page_alloc_add). Modules and the hypervisor itself stay out. */
 void arch_memory_init(const struct boot_info *bi);

@@ -5,8 +5,6 @@
 #include <bh/types.h>
 #include <asm/regs.h>
 
-struct vcpu;
-
 #define TRAP_DE  0
 #define TRAP_DB  1
 #define TRAP_NMI 2
