@@ -244,48 +244,30 @@ END_FUNC secondary_start
 /*
  * size_t copy_user(void *dst, const void *src, size_t bytes): bytes not copied. One of the pointers is a guest's.
  */
-FUNC copy_user
+.macro USER_STRING name, op, bytes
+FUNC \name
     ASM_STAC
-    mov %rdx, %rcx
+    mov %\bytes, %rcx
     shr $3, %rcx
-    and $7, %edx
-1:  rep movsq
-    mov %edx, %ecx
-2:  rep movsb
+    and $7, %\bytes
     xor %eax, %eax
+    MAY_FAULT 3f, rep \op\()q
+    mov %\bytes, %rcx
+    MAY_FAULT 4f, rep \op\()b
     ASM_CLAC
     ret
-3:  lea (%rdx, %rcx, 8), %rax
+3:  lea (%\bytes, %rcx, 8), %rax
     ASM_CLAC
     ret
 4:  mov %rcx, %rax
     ASM_CLAC
     ret
-    EXTABLE 1b, 3b
-    EXTABLE 2b, 4b
-END_FUNC copy_user
+END_FUNC \name
+.endm
 
+USER_STRING copy_user, movs, rdx
 /* size_t clear_user(void *dst, size_t bytes): bytes not cleared. */
-FUNC clear_user
-    ASM_STAC
-    mov %rsi, %rcx
-    shr $3, %rcx
-    and $7, %esi
-    xor %eax, %eax
-1:  rep stosq
-    mov %esi, %ecx
-2:  rep stosb
-    ASM_CLAC
-    ret
-3:  lea (%rsi, %rcx, 8), %rax
-    ASM_CLAC
-    ret
-4:  mov %rcx, %rax
-    ASM_CLAC
-    ret
-    EXTABLE 1b, 3b
-    EXTABLE 2b, 4b
-END_FUNC clear_user
+USER_STRING clear_user, stos, rsi
 
 /*
  * Fills the return stack buffer, and is called on each entry from a guest where cpu_speculation_init() patched

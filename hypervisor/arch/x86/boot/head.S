@@ -18,6 +18,28 @@
 #define BOOT_PTE     0x3  /* present, writable */
 #define BOOT_PTE_2M  0x83
 
+/* From paging off, CR3 loaded: PAE (and `cr4_more`), long mode, NX and SYSCALL, caches and paging on. */
+.macro LONG_MODE_ON cr4_more
+    mov %cr4, %eax
+    or $(0x20 | \cr4_more), %eax
+    mov %eax, %cr4
+    mov $0xc0000080, %ecx
+    rdmsr
+    or $0x901, %eax /* SCE, LME, NXE */
+    wrmsr
+    mov %cr0, %eax
+    and $~0x60000000, %eax /* caches on */
+    or $0x80010003, %eax /* PG, WP, MP, PE */
+    mov %eax, %cr0
+.endm
+
+.macro CLEAR_SEGMENTS
+    xor %eax, %eax
+    .irp seg, ss, ds, es, fs, gs
+    mov %eax, %\seg
+    .endr
+.endm
+
     .section .boot.head, "ax"
     .code32
 image_first:
@@ -102,12 +124,7 @@ boot_entry32:
     jmp *%rax
 1:  lgdt boot_gdt_pointer64(%rip)
     lea boot_stack_top(%rip), %rsp
-    xor %eax, %eax
-    mov %eax, %ss
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %fs
-    mov %eax, %gs
+    CLEAR_SEGMENTS
     mov %ebp, %edi
     mov %esi, %esi
     xor %ebp, %ebp
@@ -119,17 +136,7 @@ boot_entry32:
     .code32
 enter_long_mode:
     mov %eax, %cr3
-    mov %cr4, %eax
-    or $0x20, %eax
-    mov %eax, %cr4
-    mov $0xc0000080, %ecx
-    rdmsr
-    or $0x901, %eax /* SCE, LME, NXE */
-    wrmsr
-    mov %cr0, %eax
-    and $~0x60000000, %eax /* caches on */
-    or $0x80010003, %eax /* PG, WP, MP, PE */
-    mov %eax, %cr0
+    LONG_MODE_ON 0
     lgdt PHYS(boot_gdt_pointer32)
     ret
 
@@ -197,27 +204,12 @@ trampoline_32:
     mov %eax, %ss
     mov trampoline_cr3 - trampoline_start(%ebx), %eax
     mov %eax, %cr3
-    mov %cr4, %eax
-    or $0xa0, %eax /* PAE, PGE */
-    mov %eax, %cr4
-    mov $0xc0000080, %ecx
-    rdmsr
-    or $0x901, %eax
-    wrmsr
-    mov %cr0, %eax
-    and $~0x60000000, %eax
-    or $0x80010003, %eax
-    mov %eax, %cr0
+    LONG_MODE_ON 0x80 /* PGE */
     ljmp *(trampoline_far64 - trampoline_start)(%ebx)
     .code64
 trampoline_64:
     mov trampoline_rsp - trampoline_start(%rbx), %rsp
-    xor %eax, %eax
-    mov %eax, %ss
-    mov %eax, %ds
-    mov %eax, %es
-    mov %eax, %fs
-    mov %eax, %gs
+    CLEAR_SEGMENTS
     xor %ebp, %ebp
     jmp *(trampoline_entry - trampoline_start)(%rbx)
 

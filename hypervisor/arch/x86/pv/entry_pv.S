@@ -63,25 +63,18 @@ pv_syscall_entry:
         mov     VCPU_kernel_sp(%rcx), %r11 /* aligned, the guest's: set_kernel_stack() */
         ASM_STAC
         mov     8(%rsp), %rcx
-.Lframe_0:
-        mov     %rcx, -56(%r11)         /* rcx */
-.Lframe_1:
-        mov     %rcx, -40(%r11)         /* rip */
-.Lframe_2:
-        movq    $SEL_GUEST_CS64, -32(%r11)
+        MAY_FAULT .Lframe_fault, mov %rcx, -56(%r11)         /* rcx */
+        MAY_FAULT .Lframe_fault, mov %rcx, -40(%r11)         /* rip */
+        MAY_FAULT .Lframe_fault, movq $SEL_GUEST_CS64, -32(%r11)
         mov     24(%rsp), %rcx
-.Lframe_3:
-        mov     %rcx, -48(%r11)         /* r11 */
-.Lframe_4:
-        mov     %rcx, -24(%r11)         /* rflags */
+        MAY_FAULT .Lframe_fault, mov %rcx, -48(%r11)         /* r11 */
+        MAY_FAULT .Lframe_fault, mov %rcx, -24(%r11)         /* rflags */
         and     $~RFLAGS_ENTRY_CLEAR, %ecx
         or      $RFLAGS_IF, %ecx
         push    %rcx
         mov     40(%rsp), %rcx
-.Lframe_5:
-        mov     %rcx, -16(%r11)         /* rsp */
-.Lframe_6:
-        movq    $SEL_GUEST_DS, -8(%r11) /* ss */
+        MAY_FAULT .Lframe_fault, mov %rcx, -16(%r11)         /* rsp */
+        MAY_FAULT .Lframe_fault, movq $SEL_GUEST_DS, -8(%r11) /* ss */
         ASM_CLAC
         lea     -56(%r11), %rcx
         mov     %rcx, 40(%rsp)
@@ -89,13 +82,6 @@ pv_syscall_entry:
         pop     %rcx                    /* rip: the callback */
         mov     24(%rsp), %rsp
         sysretq
-        EXTABLE .Lframe_0, .Lframe_fault
-        EXTABLE .Lframe_1, .Lframe_fault
-        EXTABLE .Lframe_2, .Lframe_fault
-        EXTABLE .Lframe_3, .Lframe_fault
-        EXTABLE .Lframe_4, .Lframe_fault
-        EXTABLE .Lframe_5, .Lframe_fault
-        EXTABLE .Lframe_6, .Lframe_fault
 
         /* The kernel's stack takes no frame: its end. */
 .Lframe_fault:
@@ -133,42 +119,32 @@ pv_syscall_entry:
         shr     $HV_SIZE_BITS, %rcx
         jz      .Lhypercall_frame
         ASM_STAC
-.Lcontext_0:
-        movl    IRET_cs(%r11), %ecx
+        MAY_FAULT .Liret_long, movl IRET_cs(%r11), %ecx
         not     %ecx
         test    $3, %cl
         jne     .Liret_long
-.Lcontext_1:
-        mov     IRET_rflags(%r11), %rcx
+        MAY_FAULT .Liret_long, mov IRET_rflags(%r11), %rcx
         test    $RFLAGS_IF, %ecx
         je      .Liret_long
-.Lcontext_2:
-        testl   $VGCF_IN_SYSCALL, IRET_flags(%r11)
+        MAY_FAULT .Liret_long, testl $VGCF_IN_SYSCALL, IRET_flags(%r11)
         jne     .Liret_long
         and     $RFLAGS_GUEST, %ecx
         or      $RFLAGS_FIXED, %ecx
         mov     %rcx, AT_RIP(REGS_rflags)
-.Lcontext_3:
-        mov     IRET_rip(%r11), %rcx
+        MAY_FAULT .Liret_long, mov IRET_rip(%r11), %rcx
         mov     %rcx, AT_RIP(REGS_rip)
-.Lcontext_4:
-        movzwl  IRET_cs(%r11), %ecx
+        MAY_FAULT .Liret_long, movzwl IRET_cs(%r11), %ecx
         or      $3, %ecx                /* it may have changed since it was looked at */
         mov     %rcx, AT_RIP(REGS_cs)
-.Lcontext_5:
-        movzwl  IRET_ss(%r11), %ecx
+        MAY_FAULT .Liret_long, movzwl IRET_ss(%r11), %ecx
         or      $3, %ecx
         mov     %rcx, AT_RIP(REGS_ss)
-.Lcontext_6:
-        mov     IRET_rax(%r11), %rax
+        MAY_FAULT .Liret_long, mov IRET_rax(%r11), %rax
         push    %rax
-.Lcontext_7:
-        mov     IRET_rcx(%r11), %rax
+        MAY_FAULT .Liret_long, mov IRET_rcx(%r11), %rax
         push    %rax
-.Lcontext_8:
-        mov     IRET_rsp(%r11), %rcx
-.Lcontext_9:
-        mov     IRET_r11(%r11), %r11
+        MAY_FAULT .Liret_long, mov IRET_rsp(%r11), %rcx
+        MAY_FAULT .Liret_long, mov IRET_r11(%r11), %r11
         ASM_CLAC
         mov     %rcx, (REGS_rsp - REGS_rip + 16)(%rsp)
         mov     (CPU_INFO_current - REGS_rip + 16)(%rsp), %rcx
@@ -199,16 +175,6 @@ pv_syscall_entry:
         lea     REGS_rip(%rcx), %rsp
         mov     $HYPERCALL_IRET, %eax
         jmp     .Lhypercall_frame
-        EXTABLE .Lcontext_0, .Liret_long
-        EXTABLE .Lcontext_1, .Liret_long
-        EXTABLE .Lcontext_2, .Liret_long
-        EXTABLE .Lcontext_3, .Liret_long
-        EXTABLE .Lcontext_4, .Liret_long
-        EXTABLE .Lcontext_5, .Liret_long
-        EXTABLE .Lcontext_6, .Liret_long
-        EXTABLE .Lcontext_7, .Liret_long
-        EXTABLE .Lcontext_8, .Liret_long
-        EXTABLE .Lcontext_9, .Liret_long
 
 .Lhypercall:
         cmp     $HYPERCALL_IRET, %rax

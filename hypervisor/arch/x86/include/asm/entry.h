@@ -28,42 +28,25 @@
     .popsection
 .endm
 
+/* An instruction that touches guest memory; if it faults, `to` comes next. */
+.macro MAY_FAULT to, insn:vararg
+663:
+    \insn
+    EXTABLE 663b, \to
+.endm
+
 /* Pushes the general registers below an error code and vector that are on the stack already. */
 .macro SAVE_REGS
-    push %rdi
-    push %rsi
-    push %rdx
-    push %rcx
-    push %rax
-    push %r8
-    push %r9
-    push %r10
-    push %r11
-    push %rbx
-    push %rbp
-    push %r12
-    push %r13
-    push %r14
-    push %r15
+    .irp reg, rdi, rsi, rdx, rcx, rax, r8, r9, r10, r11, rbx, rbp, r12, r13, r14, r15
+    push %\reg
+    .endr
 .endm
 
 /* Undoes SAVE_REGS; error code and vector stay. */
 .macro RESTORE_REGS
-    pop %r15
-    pop %r14
-    pop %r13
-    pop %r12
-    pop %rbp
-    pop %rbx
-    pop %r11
-    pop %r10
-    pop %r9
-    pop %r8
-    pop %rax
-    pop %rcx
-    pop %rdx
-    pop %rsi
-    pop %rdi
+    .irp reg, r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi
+    pop %\reg
+    .endr
 .endm
 
 /* reg = &cpu_info()->guest, from any rsp within the CPU's stack block. */
