@@ -1,6 +1,6 @@
 /* The table that EXTABLE() entries make: pairs of addresses, in no order. Looked at only when a fault
  * happened. */
-#include <asm/extable.h>
+#include <asm/trap.h>
 
 struct extable_entry {
     uint64_t from, to;

@@ -10,9 +10,7 @@
 #include <asm/msi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
-#include <asm/power.h>
 #include <asm/pv.h>
-#include <asm/serial.h>
 #include <asm/setup.h>
 #include <asm/smp.h>
 #include <asm/time.h>

@@ -19,11 +19,10 @@
 #include <asm/cpufeature.h>
 #include <asm/cr.h>
 #include <asm/insn.h>
+#include <asm/map.h>
 #include <asm/paging.h>
-#include <asm/power.h>
 #include <asm/regs.h>
 #include <asm/setup.h>
-#include <asm/serial.h>
 #include <asm/tlb.h>
 
 #define CHUNK_SHIFT     30
@@ -61,6 +60,11 @@ static struct spinlock map_lock = SPINLOCK_INIT;
 static uint64_t iomap_next = IOMAP_START;
 static bool allocator_ready;
 
+/* RAM that the direct map reaches. */
+#define for_each_ram(e, bi)                                                                                  \
+    for (const struct e820_entry *e = (bi)->e820.entry; e < (bi)->e820.entry + (bi)->e820.count; e++)        \
+        if (e->type == E820_RAM && e->start + e->size <= DIRECTMAP_LIMIT)
+
 static paddr_t image_pa(const char *symbol)
 {
     return (uint64_t)symbol - HYPERVISOR_TEXT;
@@ -88,11 +92,10 @@ static void boot_exclude(paddr_t start, paddr_t end)
 
 static void boot_memory_init(const struct boot_info *bi)
 {
-    for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
+    for_each_ram (e, bi) {
         struct range r = {ROUND_UP(e->start, PAGE_SIZE), (e->start + e->size) & PAGE_MASK};
 
-        if (e->type == E820_RAM && r.start < r.end && r.end <= DIRECTMAP_LIMIT)
+        if (r.start < r.end)
             boot_memory.free[boot_memory.count++] = r;
     }
     boot_exclude(0, LOW_RESERVED);
@@ -129,16 +132,6 @@ paddr_t boot_alloc(uint64_t bytes, uint64_t align, bool zero)
     return best_at;
 }
 
-bool boot_free_range(unsigned int i, paddr_t *start, paddr_t *end)
-{
-    allocator_ready = true;
-    if (i >= boot_memory.count)
-        return false;
-    *start = boot_memory.free[i].start;
-    *end = boot_memory.free[i].end;
-    return true;
-}
-
 /* ---- building tables ---- */
 
 static uint64_t *new_table(void)
@@ -148,10 +141,7 @@ static uint64_t *new_table(void)
     if (!allocator_ready)
         return pa_to_va(boot_alloc(PAGE_SIZE, PAGE_SIZE, true));
     pg = page_alloc(0, 0);
-    if (!pg)
-        return NULL;
-    memset(mfn_to_va(page_to_mfn(pg)), 0, PAGE_SIZE);
-    return mfn_to_va(page_to_mfn(pg));
+    return pg ? memset(map_frame(page_to_mfn(pg)), 0, PAGE_SIZE) : NULL;
 }
 
 static uint64_t *next_table(uint64_t *entry, uint64_t flags)
@@ -163,34 +153,26 @@ static uint64_t *next_table(uint64_t *entry, uint64_t flags)
             return NULL;
         *entry = va_to_pa(table) | PTE_HV_TABLE | flags;
     }
-    return pa_to_va(*entry & PTE_ADDR);
+    return pa_to_va(*entry & PTE_FRAME_MASK);
 }
 
 /* Maps one page of `size` (L1_SIZE, L2_SIZE or L3_SIZE) in the master tables. false: no memory for a table.
  */
 static bool must_check map_one(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
 {
-    uint64_t user = flags & PTE_USER;
-    uint64_t *table = next_table(&hv_l4[l4_index(va)], user);
+    uint64_t *table = hv_l4;
 
-    if (!table)
-        return false;
-    if (size == L3_SIZE) {
-        table[l3_index(va)] = pa | flags | PTE_PSE;
-        return true;
+    for (unsigned int level = 4;; level--) {
+        uint64_t *entry = &table[PT_INDEX(va, level)], covers = PAGE_SIZE << 9 * (level - 1);
+
+        if (covers == size) {
+            *entry = pa | flags | (level > 1 ? PTE_LARGE : 0);
+            return true;
+        }
+        table = next_table(entry, flags & PTE_USER);
+        if (!table)
+            return false;
     }
-    table = next_table(&table[l3_index(va)], user);
-    if (!table)
-        return false;
-    if (size == L2_SIZE) {
-        table[l2_index(va)] = pa | flags | PTE_PSE;
-        return true;
-    }
-    table = next_table(&table[l2_index(va)], user);
-    if (!table)
-        return false;
-    table[l1_index(va)] = pa | flags;
-    return true;
 }
 
 /* Maps [pa, end), in the largest pages that fit. Boot only. */
@@ -221,12 +203,9 @@ static void map_all_ram(const struct boot_info *bi)
 {
     const paddr_t fixed_start = image_pa(image_start), fixed_end = image_pa(rodata_end);
 
-    for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
+    for_each_ram (e, bi) {
         paddr_t start = e->start & PAGE_MASK, end = ROUND_UP(e->start + e->size, PAGE_SIZE);
 
-        if (e->type != E820_RAM || end > DIRECTMAP_LIMIT)
-            continue;
         if (start <= fixed_start && end >= fixed_end) {
             map_direct(start, fixed_start, PTE_HV_RW);
             map_direct(fixed_start, fixed_end, PTE_HV_RO);
@@ -249,13 +228,9 @@ static paddr_t chunk_ram_end(const struct boot_info *bi, paddr_t chunk)
 {
     paddr_t last = 0;
 
-    for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
-        paddr_t end = MIN(e->start + e->size, chunk + CHUNK_SIZE);
-
-        if (e->type == E820_RAM && e->start < chunk + CHUNK_SIZE && end > chunk && end <= DIRECTMAP_LIMIT)
-            last = MAX(last, end);
-    }
+    for_each_ram (e, bi)
+        if (e->start < chunk + CHUNK_SIZE && e->start + e->size > chunk)
+            last = MAX(last, MIN(e->start + e->size, chunk + CHUNK_SIZE));
     return last;
 }
 
@@ -307,11 +282,7 @@ const char *paging_init(const struct boot_info *bi)
 {
     uint64_t ram = 0;
 
-    for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
-
-        if (e->type != E820_RAM || e->start + e->size > DIRECTMAP_LIMIT)
-            continue;
+    for_each_ram (e, bi) {
         ram += e->size;
         max_page = MAX(max_page, (e->start + e->size) >> PAGE_SHIFT);
     }
@@ -324,7 +295,7 @@ const char *paging_init(const struct boot_info *bi)
     map_image();
     for (unsigned int slot = HV_FIRST_SLOT; slot <= HV_LAST_SLOT; slot++)
         if (slot != PERDOMAIN_SLOT)
-            next_table(&hv_l4[slot], slot == l4_index(M2P_START) ? PTE_USER : 0);
+            next_table(&hv_l4[slot], slot == PT_INDEX(M2P_START, 4) ? PTE_USER : 0);
     load_final_tables();
     boot_memory.limit = DIRECTMAP_LIMIT;
     map_frame_tables(bi);
@@ -389,7 +360,7 @@ void paging_map_trampoline(paddr_t pa)
 
 void paging_unmap_trampoline(paddr_t pa)
 {
-    hv_l4[l4_index(pa)] = 0;
+    hv_l4[PT_INDEX(pa, 4)] = 0;
     tlb_flush_all_local();
 }
 
@@ -397,7 +368,7 @@ void paging_unmap_trampoline(paddr_t pa)
 
 void *arch_map(mfn_t mfn)
 {
-    return mfn_to_va(mfn);
+    return map_frame(mfn);
 }
 
 /* Pointers into the direct map, or into the image. */
@@ -438,32 +409,27 @@ static void claim_reserved(uint64_t frame, uint64_t end)
 void arch_share_m2p(void)
 {
     for (uint64_t first = 0; first < max_page; first += CHUNK_FRAMES) {
-        uint64_t *l3 = pa_to_va(hv_l4[l4_index(M2P_START)] & PTE_ADDR);
-        uint64_t va = M2P_START + first * 8, *l2, entry = l3[l3_index(va)];
+        uint64_t *l3 = pa_to_va(hv_l4[PT_INDEX(M2P_START, 4)] & PTE_FRAME_MASK);
+        uint64_t va = M2P_START + first * 8, *l2, entry = l3[PT_INDEX(va, 3)];
 
         if (!(entry & PTE_PRESENT))
             continue;
-        l2 = pa_to_va(entry & PTE_ADDR);
-        entry = l2[l2_index(va)];
+        l2 = pa_to_va(entry & PTE_FRAME_MASK);
+        entry = l2[PT_INDEX(va, 2)];
         for (uint64_t i = 0; (entry & PTE_PRESENT) && i < PT_ENTRIES; i++)
-            page_share_readonly(mfn_to_page(MFN(((entry & PTE_ADDR) >> PAGE_SHIFT) + i)), domain_xen);
+            page_share_readonly(mfn_to_page(MFN(((entry & PTE_FRAME_MASK) >> PAGE_SHIFT) + i)), domain_xen);
     }
 }
 
 void arch_memory_init(const struct boot_info *bi)
 {
-    paddr_t start, end;
-
-    for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
-        uint64_t first = MAX(DIV_ROUND_UP(e->start, PAGE_SIZE), LOW_RESERVED >> PAGE_SHIFT);
-
-        if (e->type == E820_RAM && e->start + e->size <= DIRECTMAP_LIMIT)
-            claim_reserved(first, (e->start + e->size) >> PAGE_SHIFT);
-    }
-    for (unsigned int i = 0; boot_free_range(i, &start, &end); i++)
-        if (start < end)
-            page_alloc_add(paddr_to_mfn(start), paddr_to_mfn(end));
+    for_each_ram (e, bi)
+        claim_reserved(MAX(DIV_ROUND_UP(e->start, PAGE_SIZE), LOW_RESERVED >> PAGE_SHIFT),
+                       (e->start + e->size) >> PAGE_SHIFT);
+    allocator_ready = true;
+    for (unsigned int i = 0; i < boot_memory.count; i++)
+        if (boot_memory.free[i].start < boot_memory.free[i].end)
+            page_alloc_add(paddr_to_mfn(boot_memory.free[i].start), paddr_to_mfn(boot_memory.free[i].end));
 }
 
 void arch_release_modules(const struct boot_info *bi)
@@ -481,19 +447,14 @@ void arch_release_modules(const struct boot_info *bi)
 
 void paging_dump_walk(uint64_t va)
 {
-    static const char *const names[] = {"L4", "L3", "L2", "L1"};
-    uint64_t pa = read_cr3() & PTE_ADDR;
+    uint64_t pa = read_cr3() & PTE_FRAME_MASK;
 
-    for (unsigned int level = 0; level < 4; level++) {
-        unsigned int index = va >> (39 - 9 * level) & 511;
-        uint64_t entry;
+    for (unsigned int level = 4; level > 0 && mfn_valid(paddr_to_mfn(pa)); level--) {
+        uint64_t entry = ((uint64_t *)pa_to_va(pa))[PT_INDEX(va, level)];
 
-        if (!mfn_valid(paddr_to_mfn(pa)))
+        printk(LOG_ERROR, "  L%u[%lu] = %016lx", level, PT_INDEX(va, level), entry);
+        if (!(entry & PTE_PRESENT) || ((level == 3 || level == 2) && (entry & PTE_LARGE)))
             return;
-        entry = ((uint64_t *)pa_to_va(pa))[index];
-        printk(LOG_ERROR, "  %s[%u] = %016lx", names[level], index, entry);
-        if (!(entry & PTE_PRESENT) || (level > 0 && level < 3 && (entry & PTE_PSE)))
-            return;
-        pa = entry & PTE_ADDR;
+        pa = entry & PTE_FRAME_MASK;
     }
 }

@@ -10,7 +10,7 @@
 #include <asm/insn.h>
 #include <asm/irq.h>
 #include <asm/paging.h>
-#include <asm/serial.h>
+#include <asm/setup.h>
 
 #define UART_DATA 0
 #define UART_IER  1

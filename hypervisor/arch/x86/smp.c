@@ -20,6 +20,7 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/irq.h>
+#include <asm/map.h>
 #include <asm/nmi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
@@ -192,31 +193,27 @@ static struct percpu *make_percpu(unsigned int cpu, const struct acpi_cpu *a)
         return NULL;
     }
     p->gdt_mfn = page_to_mfn(gdt);
-    p->gdt_page = mfn_to_va(p->gdt_mfn);
+    p->gdt_page = map_frame(p->gdt_mfn);
     memset(p->gdt_page, 0, PAGE_SIZE);
     p->acpi_id = a->acpi_id;
     fill_percpu(p, cpu, a->apic_id, info);
     return p;
 }
 
-static void put32(uint8_t *trampoline, const uint8_t *symbol, uint32_t value)
+/* Sets a word of the trampoline's copy: 4 or 8 bytes. */
+static void put(uint8_t *trampoline, const uint8_t *symbol, uint64_t value, size_t bytes)
 {
-    memcpy(trampoline + (symbol - trampoline_start), &value, sizeof(value));
-}
-
-static void put64(uint8_t *trampoline, const uint8_t *symbol, uint64_t value)
-{
-    memcpy(trampoline + (symbol - trampoline_start), &value, sizeof(value));
+    memcpy(trampoline + (symbol - trampoline_start), &value, bytes);
 }
 
 static void prepare_trampoline(uint8_t *copy)
 {
     memcpy(copy, trampoline_start, (size_t)(trampoline_end - trampoline_start));
-    put32(copy, trampoline_gdt_base, (uint32_t)(TRAMPOLINE_PAGE + (trampoline_gdt - trampoline_start)));
-    put32(copy, trampoline_far32, (uint32_t)(TRAMPOLINE_PAGE + (trampoline_32 - trampoline_start)));
-    put32(copy, trampoline_far64, (uint32_t)(TRAMPOLINE_PAGE + (trampoline_64 - trampoline_start)));
-    put64(copy, trampoline_cr3, hv_cr3);
-    put64(copy, trampoline_entry, (uint64_t)secondary_start);
+    put(copy, trampoline_gdt_base, TRAMPOLINE_PAGE + (uint64_t)(trampoline_gdt - trampoline_start), 4);
+    put(copy, trampoline_far32, TRAMPOLINE_PAGE + (uint64_t)(trampoline_32 - trampoline_start), 4);
+    put(copy, trampoline_far64, TRAMPOLINE_PAGE + (uint64_t)(trampoline_64 - trampoline_start), 4);
+    put(copy, trampoline_cr3, hv_cr3, 8);
+    put(copy, trampoline_entry, (uint64_t)secondary_start, 8);
 }
 
 /* TSC offset of the new CPU, by asking for its TSC between two reads of ours; both sides run together. */
@@ -276,7 +273,7 @@ static bool start_cpu(unsigned int cpu, const struct acpi_cpu *a, uint8_t *tramp
         printk(LOG_WARNING, "CPU %u: no memory for its data; it stays off", cpu);
         return false;
     }
-    put64(trampoline, trampoline_rsp, (uint64_t)p->info);
+    put(trampoline, trampoline_rsp, (uint64_t)p->info, 8);
     apic_send_init(a->apic_id);
     udelay(boot_cpu.family < 6 ? 10000 : 100);
     apic_send_startup(a->apic_id, TRAMPOLINE_PAGE >> PAGE_SHIFT);

@@ -15,7 +15,7 @@
 #include <asm/msr.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
-#include <asm/power.h>
+#include <asm/setup.h>
 #include <asm/time.h>
 
 #define PM_TIMER_HZ 3579545UL

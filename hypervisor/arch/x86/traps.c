@@ -7,12 +7,13 @@
 #include <bh/console.h>
 #include <bh/domain.h>
 #include <bh/printk.h>
-#include <asm/extable.h>
 #include <asm/insn.h>
 #include <asm/layout.h>
+#include <asm/mm.h>
 #include <asm/msr.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
+#include <asm/pv.h>
 #include <asm/trap.h>
 
 #define TRACE_MAX 24
@@ -104,7 +105,7 @@ static bool guest_fault_cured(const struct cpu_regs *regs, uint64_t cr2)
 {
     struct vcpu *v = arch_current();
 
-    return v && !vcpu_is_idle(v) && (cr2 < HV_START || cr2 >= HV_END || l4_index(cr2) == PERDOMAIN_SLOT) &&
+    return v && !vcpu_is_idle(v) && (cr2 < HV_START || cr2 >= HV_END || PT_INDEX(cr2, 4) == PERDOMAIN_SLOT) &&
            pv_hypervisor_page_fault(v, regs->error_code, cr2);
 }
 

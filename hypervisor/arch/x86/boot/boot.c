@@ -11,8 +11,6 @@
 #include <asm/fpu.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
-#include <asm/power.h>
-#include <asm/serial.h>
 #include <asm/setup.h>
 #include <asm/smp.h>
 

@@ -12,9 +12,7 @@
 #include <asm/guest_access.h>
 #include <asm/insn.h>
 #include <asm/mm.h>
-#include <asm/port.h>
 #include <asm/pv.h>
-#include <asm/pv_msr.h>
 #include <bh/domain.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>

@@ -5,7 +5,7 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/msr.h>
-#include <asm/pv_msr.h>
+#include <asm/pv.h>
 #include <bh/domain.h>
 
 enum msr_rule {

@@ -1,11 +1,11 @@
 /*
- * Ports of guests (asm/port.h). The PCI configuration mechanism is emulated with one address latch per
+ * Ports of guests (asm/pv.h). The PCI configuration mechanism is emulated with one address latch per
  * domain, so that what a domain reads at 0xcfc is what it selected, and so that the interrupt layer sees MSI
  * capabilities being written.
  */
 #include <asm/insn.h>
 #include <asm/pci.h>
-#include <asm/port.h>
+#include <asm/pv.h>
 #include <bh/domain.h>
 
 #define PCI_ADDRESS 0xcf8

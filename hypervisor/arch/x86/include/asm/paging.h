@@ -2,7 +2,7 @@
  * Page-table entries and the hypervisor's own mappings.
  *
  * One master L4 (hv_l4) holds slots HV_FIRST_SLOT to HV_LAST_SLOT; each is filled at boot and never changes, so every
- * guest L4 takes a copy (paging_init_l4) and sees later additions below. Hypervisor mappings are global; guests' are
+ * guest L4 takes a copy (pv/mmu_validate.c) and sees later additions below. Hypervisor mappings are global; guests' are
  * not. Mappings are made at boot or under iomap's lock; nothing is unmapped but on a CPU's way down.
  */
 #ifndef ASM_PAGING_H
@@ -12,39 +12,14 @@
 #include <asm/layout.h>
 #include <asm/pte.h>
 
-#define PTE_PSE  PTE_LARGE
-#define PTE_ADDR PTE_FRAME_MASK
-
 #define L1_SIZE (1UL << 12)
 #define L2_SIZE (1UL << 21)
 #define L3_SIZE (1UL << 30)
-
-static inline unsigned int l1_index(uint64_t va)
-{
-    return va >> 12 & 511;
-}
-static inline unsigned int l2_index(uint64_t va)
-{
-    return va >> 21 & 511;
-}
-static inline unsigned int l3_index(uint64_t va)
-{
-    return va >> 30 & 511;
-}
-static inline unsigned int l4_index(uint64_t va)
-{
-    return va >> 39 & 511;
-}
 
 /* Any machine address that is RAM (or below 4 GiB during boot) through the direct map. */
 static inline void *pa_to_va(paddr_t pa)
 {
     return (void *)(DIRECTMAP_START + pa);
-}
-
-static inline void *mfn_to_va(mfn_t mfn)
-{
-    return pa_to_va(mfn_to_paddr(mfn));
 }
 
 static inline paddr_t va_to_pa(const void *direct)
@@ -63,9 +38,6 @@ struct boot_info;
 const char *must_check paging_init(const struct boot_info *bi);
 /* Takes memory before the allocator runs: zeroed when asked, aligned to `align`; panics when there is none. */
 paddr_t boot_alloc(uint64_t bytes, uint64_t align, bool zero);
-/* Frees nothing: the ranges of RAM that boot_alloc has left, in order; false: no more. */
-bool boot_free_range(unsigned int i, paddr_t *start, paddr_t *end);
-
 /* Maps device memory uncached , read-write, NX. Any alignment. NULL: no page tables or space. */
 void *must_check iomap(paddr_t pa, uint64_t size);
 /* Ordinary memory that is not in the direct map (firmware tables): cached, read-only. */

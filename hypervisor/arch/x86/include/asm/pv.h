@@ -90,4 +90,14 @@ void cpuid_policy_init(void);
 /* dom0.c: builds the control domain; stops with one clear sentence if it cannot. */
 void dom0_build(const struct boot_info *boot);
 
+/* port.c. Port I/O on behalf of guests: every port passes the domain's ioport_caps; the PCI
+ * configuration ports 0xcf8/0xcfc are the hypervisor's, with an address latch per domain. A refused read
+ * gives all ones, a refused write is dropped, as on a machine where nothing answers. */
+uint32_t guest_port_read(struct domain *d, uint16_t port, unsigned int bytes);
+void guest_port_write(struct domain *d, uint16_t port, unsigned int bytes, uint32_t value);
+
+/* msr.c: MSRs as a PV guest sees them. false: the access is a general protection fault. v is current. */
+bool pv_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
+bool pv_write_msr(struct vcpu *v, uint32_t msr, uint64_t value);
+
 #endif

@@ -29,4 +29,15 @@ unsigned int arch_nr_cpus(void); /* CPUs brought up */
 /* Common code's start (common/kmain.c) and a new CPU's first step there (idle vcpu current already). */
 void noreturn_fn kmain(const struct boot_info *bi);
 
+/* Before the console works: text to serial and screen, then halt. */
+void noreturn_fn boot_die(const char *sentence);
+
+/* serial.c: consoles of the machine, the serial port (com1, com2) and VGA text; both polled for output. */
+/* Opens what `options` (bh/cmdline.h) names as console. Before everything else. */
+void serial_init(void);
+/* Interrupts are there: asks the port to interrupt on reception; characters go to console_rx(). */
+void serial_init_irq(void);
+/* The final page tables are loaded: moves the screen there. */
+void vga_map_final(void);
+
 #endif

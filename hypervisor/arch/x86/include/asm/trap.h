@@ -25,13 +25,6 @@
 #define TRAP_XM  19
 #define TRAP_CP  21
 
-/* From guest mode: everything but #PF, NMI, #MC, #DF (pv/trap.c). */
-void pv_exception(struct cpu_regs *regs);
-/* #PF from guest mode (pv/mm_fault.c). */
-void pv_page_fault(struct cpu_regs *regs, uint64_t cr2);
-/* #PF of the hypervisor at a guest's address, before its fix-up: true: the cause is gone, try again. */
-bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2);
-
 /* Called by the entry code. */
 void trap_hypervisor(struct cpu_regs *regs);
 void trap_nmi(struct cpu_regs *regs);
@@ -42,5 +35,8 @@ void noreturn_fn trap_double_fault(struct cpu_regs *regs);
 
 /* Prints registers and the return addresses found on the stack. */
 void regs_dump(const struct cpu_regs *regs);
+
+/* Where a fault that EXTABLE() (asm/insn.h, asm/entry.h) expects at `rip` continues; 0: the fault is a bug. */
+uint64_t extable_lookup(uint64_t rip);
 
 #endif
