@@ -276,7 +276,6 @@ static const struct option {
     {"maxcpus", &options.maxcpus, NULL, KIND_NUMBER, 1, NR_CPUS},
     {"noreboot", &options.noreboot, NULL, KIND_BOOL, 0, 0},
     {"loglvl", &log_threshold, read_level, KIND_OTHER, 0, 0},
-    {"guest_loglvl", &log_threshold_guest, read_level, KIND_OTHER, 0, 0},
     {"conring_size", &options.conring_size, NULL, KIND_SIZE, 0, 0},
     {"sched", NULL, read_sched, KIND_OTHER, 0, 0},
     {"sched_credit_tslice_ms", &options.sched_credit_tslice_ms, NULL, KIND_NUMBER, 1, 1000},

@@ -210,7 +210,7 @@ static void flush_guest_line(struct domain *d)
     char line[sizeof(d->console_line) + 24];
     int n;
 
-    if (log_limit_pass(&d->console_limit, 1)) {
+    if (log_limit_pass(&d->console_limit)) {
         n = bh_snprintf(line, sizeof(line), "(d%u) %.*s\n", d->id, (int)d->console_fill, d->console_line);
         console_write(line, (size_t)n);
     }

@@ -7,6 +7,7 @@
  */
 #include <bh/errno.h>
 #include <bh/sched_cpu.h>
+#include <public/sysctl.h>
 
 #define MAX_POOLS 64
 
@@ -90,15 +91,15 @@ int cpupool_destroy(uint32_t id)
     return ret;
 }
 
-int cpupool_info(uint32_t at_least_id, struct cpupool_info *out)
+int cpupool_info(uint32_t at_least_id, struct xen_sysctl_cpupool_op *out, cpumask_t *cpus)
 {
     for (uint32_t i = at_least_id; i < MAX_POOLS; i++) {
         if (!READ_ONCE(pool[i].exists))
             continue;
-        out->id = i;
+        out->cpupool_id = i;
         out->sched_id = SCHED_CREDIT_ID;
-        out->nr_domains = count_domains(i);
-        out->cpus = cpupool_cpus(i) & atomic_load(&sched_online);
+        out->n_dom = count_domains(i);
+        *cpus = cpupool_cpus(i) & atomic_load(&sched_online);
         return 0;
     }
     return -ENOENT;

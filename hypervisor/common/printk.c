@@ -9,7 +9,6 @@
 #include <bh/string.h>
 
 enum log_level log_threshold = LOG_INFO;
-enum log_level log_threshold_guest = LOG_WARNING;
 
 #define MESSAGE_MAX 480 /* on the stack: longer messages are cut */
 
@@ -27,7 +26,7 @@ static void put(struct out *o, char c)
 }
 
 struct spec {
-    bool left, zero, alternate, plus, space, upper;
+    bool left, zero, alternate, upper;
     int width, precision; /* precision -1: none */
 };
 
@@ -50,7 +49,7 @@ static void put_number(struct out *o, const struct spec *s, uint64_t value, unsi
     for (uint64_t rest = value; rest; rest /= base)
         *--p = digits[rest % base];
     if (s->zero && !s->left && s->precision < 0) {
-        min = s->width - (negative || s->plus || s->space);
+        min = s->width - negative;
         if (s->alternate && base == 16)
             min -= 2;
     }
@@ -62,8 +61,6 @@ static void put_number(struct out *o, const struct spec *s, uint64_t value, unsi
     }
     if (negative)
         *--p = '-';
-    else if (s->plus || s->space)
-        *--p = s->plus ? '+' : ' ';
     put_padded(o, s, p, (size_t)(end - p));
 }
 
@@ -92,10 +89,6 @@ static const char *parse_spec(const char *p, struct spec *s, int *length, va_lis
             s->zero = true;
         else if (*p == '#')
             s->alternate = true;
-        else if (*p == '+')
-            s->plus = true;
-        else if (*p == ' ')
-            s->space = true;
         else
             break;
     }
@@ -120,7 +113,7 @@ static const char *parse_spec(const char *p, struct spec *s, int *length, va_lis
             (*length)++;
         else if (*p == 'h')
             (*length)--;
-        else if (*p == 'z' || *p == 'j' || *p == 't')
+        else if (*p == 'z')
             *length = 1;
         else
             return p;
@@ -148,14 +141,9 @@ static void put_conversion(struct out *o, struct spec *s, char c, int length, va
     case 'u':
         put_number(o, s, integer_argument(args, length, false), 10, false);
         break;
-    case 'o':
-        put_number(o, s, integer_argument(args, length, false), 8, false);
-        break;
     case 'X':
-        s->upper = true;
-        put_number(o, s, integer_argument(args, length, false), 16, false);
-        break;
     case 'x':
+        s->upper = c == 'X';
         put_number(o, s, integer_argument(args, length, false), 16, false);
         break;
     case 'p':
@@ -239,7 +227,7 @@ void printk(enum log_level level, const char *fmt, ...)
     va_end(args);
 }
 
-bool log_limit_pass(struct log_limit *l, uint32_t amount)
+bool log_limit_pass(struct log_limit *l)
 {
     uint64_t now = arch_now();
 
@@ -247,30 +235,10 @@ bool log_limit_pass(struct log_limit *l, uint32_t amount)
         l->window_start = now;
         l->used = 0;
     }
-    if (l->used + amount > LOG_LIMIT_LINES) {
-        l->suppressed += amount;
+    if (l->used == LOG_LIMIT_LINES)
         return false;
-    }
-    l->used += amount;
+    l->used++;
     return true;
-}
-
-void printk_guest(enum log_level level, const struct domain *d, const char *fmt, ...)
-{
-    struct log_limit *limit = (struct log_limit *)&d->log_limit;
-    char prefix[48];
-    va_list args;
-
-    if (level > log_threshold_guest || !log_limit_pass(limit, 1))
-        return;
-    if (limit->suppressed)
-        bh_snprintf(prefix, sizeof(prefix), "d%u (%u suppressed): ", d->id, limit->suppressed);
-    else
-        bh_snprintf(prefix, sizeof(prefix), "d%u: ", d->id);
-    limit->suppressed = 0;
-    va_start(args, fmt);
-    vprintk(MIN(level, log_threshold), prefix, fmt, args);
-    va_end(args);
 }
 
 void panic(const char *fmt, ...)

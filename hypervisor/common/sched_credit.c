@@ -22,6 +22,7 @@
 #include <bh/errno.h>
 #include <bh/sched_cpu.h>
 #include <bh/work.h>
+#include <public/sysctl.h>
 
 #define BOOST_TIME       (10 * MSEC)
 #define TSLICE_MAX_MS    1000
@@ -413,14 +414,13 @@ int sched_set_params(struct domain *d, uint32_t weight, uint32_t cap)
     return 0;
 }
 
-void sched_get_global(struct sched_params *out)
+void sched_get_global(struct xen_sysctl_credit_schedule *out)
 {
-    out->tslice_ms = (uint32_t)(tslice / MSEC);
-    out->ratelimit_us = (uint32_t)(ratelimit / 1000);
-    out->migrate_delay_us = 0;
+    *out = (struct xen_sysctl_credit_schedule){.tslice_ms = (uint32_t)(tslice / MSEC),
+                                               .ratelimit_us = (uint32_t)(ratelimit / 1000)};
 }
 
-int sched_set_global(const struct sched_params *params)
+int sched_set_global(const struct xen_sysctl_credit_schedule *params)
 {
     if (!params->tslice_ms || params->tslice_ms > TSLICE_MAX_MS || params->ratelimit_us > RATELIMIT_MAX_US ||
         params->ratelimit_us > params->tslice_ms * 1000)

@@ -123,20 +123,16 @@ static long op_availheap(struct vcpu *v, struct xen_sysctl *op)
 static long op_pm_op(struct vcpu *v, struct xen_sysctl *op)
 {
     struct xen_sysctl_pm_op *p = &op->u.pm_op;
-    struct sched_params params;
 
     switch (p->cmd) {
     case XEN_SYSCTL_pm_op_get_max_cstate:
         p->u.get_max_cstate = XEN_SYSCTL_CX_UNLIMITED;
         return 0;
     case XEN_SYSCTL_pm_op_get_vcpu_migration_delay:
-        sched_get_global(&params);
-        p->u.get_max_cstate = params.migrate_delay_us;
+        p->u.get_max_cstate = 0;
         return 0;
-    case XEN_SYSCTL_pm_op_set_vcpu_migration_delay:
-        sched_get_global(&params);
-        params.migrate_delay_us = p->u.set_max_cstate;
-        return sched_set_global(&params);
+    case XEN_SYSCTL_pm_op_set_vcpu_migration_delay: /* there is none, whatever is asked */
+        return 0;
     default:
         return fail(v, -ENODEV, "sysctl: pm_op: operation {0}: the hypervisor does not manage frequencies",
                     p->cmd, 0);
@@ -189,7 +185,7 @@ static long move_domain(struct vcpu *v, const struct xen_sysctl_cpupool_op *p)
 
 static long cpupool_do(struct vcpu *v, struct xen_sysctl_cpupool_op *p)
 {
-    struct cpupool_info info;
+    cpumask_t cpus;
     long rc;
 
     switch (p->op) {
@@ -200,13 +196,8 @@ static long cpupool_do(struct vcpu *v, struct xen_sysctl_cpupool_op *p)
     case XEN_SYSCTL_CPUPOOL_OP_DESTROY:
         return cpupool_destroy(p->cpupool_id);
     case XEN_SYSCTL_CPUPOOL_OP_INFO:
-        rc = cpupool_info(p->cpupool_id, &info);
-        if (rc != 0)
-            return rc;
-        p->cpupool_id = info.id;
-        p->sched_id = info.sched_id;
-        p->n_dom = info.nr_domains;
-        return bitmap_to_guest(v, &p->cpumap, info.cpus);
+        rc = cpupool_info(p->cpupool_id, p, &cpus);
+        return rc != 0 ? rc : bitmap_to_guest(v, &p->cpumap, cpus);
     case XEN_SYSCTL_CPUPOOL_OP_ADDCPU:
         return cpupool_add_cpu(p->cpupool_id, p->cpu);
     case XEN_SYSCTL_CPUPOOL_OP_RMCPU:
@@ -235,23 +226,15 @@ static long op_scheduler_op(struct vcpu *v, struct xen_sysctl *op)
 {
     struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
     struct xen_sysctl_credit_schedule *c = &s->u.sched_credit;
-    struct sched_params params;
 
     if (s->sched_id != SCHED_CREDIT_ID || s->cmd > XEN_SYSCTL_SCHEDOP_getinfo ||
         cpupool_cpus(s->cpupool_id) == 0)
         return fail(v, -EINVAL, "sysctl: scheduler_op: pool {1} does not run scheduler {0}, or has no CPUs",
                     s->sched_id, s->cpupool_id);
-    if (s->cmd == XEN_SYSCTL_SCHEDOP_putinfo) {
-        params = (struct sched_params){c->tslice_ms, c->ratelimit_us, c->vcpu_migr_delay_us};
-        if (sched_set_global(&params) != 0)
-            return fail(v, -EINVAL,
-                        "sysctl: scheduler_op: time slice {0} ms or rate limit {1} us out of range",
-                        c->tslice_ms, c->ratelimit_us);
-    }
-    sched_get_global(&params);
-    c->tslice_ms = params.tslice_ms;
-    c->ratelimit_us = params.ratelimit_us;
-    c->vcpu_migr_delay_us = params.migrate_delay_us;
+    if (s->cmd == XEN_SYSCTL_SCHEDOP_putinfo && sched_set_global(c) != 0)
+        return fail(v, -EINVAL, "sysctl: scheduler_op: time slice {0} ms or rate limit {1} us out of range",
+                    c->tslice_ms, c->ratelimit_us);
+    sched_get_global(c);
     return 0;
 }
 

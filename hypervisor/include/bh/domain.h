@@ -136,7 +136,7 @@ struct domain {
     /* Console output: the line being collected, and limits on what the guest may make us print. */
     char console_line[128];
     uint32_t console_fill;
-    struct log_limit console_limit, log_limit;
+    struct log_limit console_limit;
 
     struct sched_domain sched;
     struct arch_domain arch;

@@ -1,7 +1,7 @@
 /*
  * Messages of the hypervisor. A message is one or more lines with a level; what its threshold lets through
  * goes to the console and into the console ring (`xl dmesg`). Any context, NMI handlers included. Formats: %d
- * %i %u %x %X %o %c %s %p %% with l, ll, z, h, hh, width, precision, 0, -, #.
+ * %i %u %x %X %c %s %p %% with l, ll, z, h, hh, width, precision, 0, -, #.
  */
 #ifndef BH_PRINTK_H
 #define BH_PRINTK_H
@@ -11,13 +11,9 @@
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
-/* Thresholds: messages with a level below or equal pass. guest_*: about what a guest did, and limited in
- * rate. */
-extern enum log_level log_threshold, log_threshold_guest;
+extern enum log_level log_threshold; /* messages with a level below or equal pass */
 
 void printk(enum log_level level, const char *fmt, ...) printf_like(2, 3);
-/* About guest d: prefixed with its id. */
-void printk_guest(enum log_level level, const struct domain *d, const char *fmt, ...) printf_like(3, 4);
 void vprintk(enum log_level level, const char *prefix, const char *fmt, va_list args);
 
 /* How many lines a source may print in a window of time. Zeroed: nothing used yet. */
@@ -25,9 +21,9 @@ void vprintk(enum log_level level, const char *prefix, const char *fmt, va_list 
 #define LOG_LIMIT_WINDOW NSEC(2)
 struct log_limit {
     uint64_t window_start;
-    uint32_t used, suppressed;
+    uint32_t used;
 };
-bool log_limit_pass(struct log_limit *l, uint32_t amount);
+bool log_limit_pass(struct log_limit *l);
 
 /* Like the C library's: NUL-terminated when size > 0; returns the length the whole text has. */
 int bh_vsnprintf(char *buf, size_t size, const char *fmt, va_list args);

@@ -16,6 +16,8 @@
 #include <bh/lock.h>
 
 struct vcpu_runstate_info;
+struct xen_sysctl_cpupool_op;
+struct xen_sysctl_credit_schedule;
 
 enum sched_priority {
     PRIO_BOOST, /* woke with credit left: runs before the others, briefly */
@@ -100,27 +102,20 @@ void sched_dump(void); /* prints the run queues (debug key r) */
 /* Writes v's time where its guest asked for a second copy (common/vcpu.c). v's address space is loaded. */
 void vcpu_publish_time(struct vcpu *v);
 
-/* Parameters for sysctl: in ms and microseconds. */
-struct sched_params {
-    uint32_t tslice_ms, ratelimit_us, migrate_delay_us;
-};
-void sched_get_global(struct sched_params *out);
-int must_check sched_set_global(const struct sched_params *params);
+void sched_get_global(struct xen_sysctl_credit_schedule *out);
+int must_check sched_set_global(const struct xen_sysctl_credit_schedule *params);
 
 /*
  * CPU pools. Pool 0 exists always and holds every CPU at first. Results: 0, -ENOENT, -EEXIST, -EBUSY,
  * -EINVAL, -ENOMEM, -EADDRINUSE as XEN_SYSCTL_cpupool_op documents them.
  */
 #define CPUPOOL_ANY 0xffffffffU
-struct cpupool_info {
-    uint32_t id, sched_id, nr_domains;
-    cpumask_t cpus;
-};
 int must_check cpupool_create(uint32_t wanted_id, uint32_t *id);
 int must_check cpupool_destroy(uint32_t id);
-int must_check cpupool_info(uint32_t at_least_id, struct cpupool_info *out); /* first pool with id >= */
-int must_check cpupool_add_cpu(uint32_t id, uint32_t cpu);                   /* CPUPOOL_ANY cpu: a free one */
-int must_check cpupool_remove_cpu(uint32_t id, uint32_t cpu);                /* CPUPOOL_ANY: the last one */
+/* The first pool with this id or above: id, scheduler, number of domains into *out, its CPUs. */
+int must_check cpupool_info(uint32_t at_least_id, struct xen_sysctl_cpupool_op *out, cpumask_t *cpus);
+int must_check cpupool_add_cpu(uint32_t id, uint32_t cpu);    /* CPUPOOL_ANY cpu: a free one */
+int must_check cpupool_remove_cpu(uint32_t id, uint32_t cpu); /* CPUPOOL_ANY: the last one */
 int must_check cpupool_move_domain(struct domain *d, uint32_t id);
 cpumask_t cpupool_free_cpus(void);
 cpumask_t cpupool_cpus(uint32_t id); /* 0: no such pool */

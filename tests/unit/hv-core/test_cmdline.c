@@ -122,8 +122,8 @@ static void test_levels(void **state)
 {
     assert_false(refused("loglvl=debug"));
     assert_int_equal(log_threshold, LOG_DEBUG);
-    assert_false(refused("guest_loglvl=error/all"));
-    assert_int_equal(log_threshold_guest, LOG_ERROR);
+    assert_false(refused("loglvl=error/all"));
+    assert_int_equal(log_threshold, LOG_ERROR);
     assert_false(refused("loglvl=info"));
     assert_true(refused("loglvl=loud"));
     assert_true(refused("loglvl=info/"));

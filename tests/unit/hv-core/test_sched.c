@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include "test.h"
 #include <bh/errno.h>
+#include <public/sysctl.h>
 #include <bh/sched_cpu.h>
 #include <bh/work.h>
 
@@ -349,7 +350,8 @@ static void test_pause_is_counted(void **state)
 
 static void test_pools(void **state)
 {
-    struct cpupool_info info;
+    struct xen_sysctl_cpupool_op info;
+    cpumask_t cpus;
     uint32_t id;
 
     make_domains(1, 2);
@@ -365,11 +367,11 @@ static void test_pools(void **state)
     fake_run_work();
     assert_true(runs_on(dom[0]->vcpu[0]) == 3 || runs_on(dom[0]->vcpu[1]) == 3);
     assert_true(runs_on(dom[0]->vcpu[0]) == -1 || runs_on(dom[0]->vcpu[1]) == -1);
-    assert_int_equal(cpupool_info(1, &info), 0);
-    assert_int_equal(info.id, 1);
-    assert_int_equal(info.nr_domains, 1);
-    assert_int_equal(info.cpus, CPUMASK(3));
-    assert_int_equal(cpupool_info(2, &info), -ENOENT);
+    assert_int_equal(cpupool_info(1, &info, &cpus), 0);
+    assert_int_equal(info.cpupool_id, 1);
+    assert_int_equal(info.n_dom, 1);
+    assert_int_equal(cpus, CPUMASK(3));
+    assert_int_equal(cpupool_info(2, &info, &cpus), -ENOENT);
     assert_int_equal(cpupool_remove_cpu(1, 3), -EBUSY);
     assert_int_equal(cpupool_destroy(1), -EBUSY);
     assert_int_equal(cpupool_destroy(0), -EBUSY);
