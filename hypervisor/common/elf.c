@@ -39,28 +39,19 @@ static bool inside(const struct image *image, uint64_t offset, uint64_t bytes)
     return offset <= image->size && bytes <= image->size - offset;
 }
 
-/* writable_page_tables counts as provided: a store to a table is carried out for the guest (pv/pte_write.c).
+/*
+ * A feature that the kernel requires: whether it is offered. writable_page_tables counts: a store to a table is
+ * carried out for the guest (pv/pte_write.c). Names that nobody knows are no concern of ours.
  */
-static void feature(struct elf_kernel *k, const char *name, size_t length, bool required)
+static bool offered(const char *name, size_t length)
 {
-    static const struct {
-        const char *name;
-        bool provided;
-    } known[] = {
-        {"writable_page_tables", true},     {"writable_descriptor_tables", false},
-        {"auto_translated_physmap", false}, {"supervisor_mode_kernel", false},
-        {"pae_pgdir_above_4gb", true},      {"dom0", true},
-        {"hvm_callback_vector", false},
-    };
+    static const char *const missing[] = {"writable_descriptor_tables", "auto_translated_physmap",
+                                          "supervisor_mode_kernel", "hvm_callback_vector"};
 
-    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-        if (strlen(known[i].name) != length || memcmp(known[i].name, name, length))
-            continue;
-        if (required && !known[i].provided)
-            k->needs_unsupported = true;
-        if (!strcmp(known[i].name, "dom0"))
-            k->supports_dom0 = true;
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(missing); i++)
+        if (strlen(missing[i]) == length && !memcmp(missing[i], name, length))
+            return false;
+    return true;
 }
 
 /* "a|b|!c": names separated by |, a leading ! makes one required. */
@@ -73,7 +64,8 @@ static void features(struct elf_kernel *k, const char *text, size_t length)
         size_t start = at + required, end = start;
         while (end < length && text[end] && text[end] != '|')
             end++;
-        feature(k, text + start, end - start, required);
+        if (required && !offered(text + start, end - start))
+            k->needs_unsupported = true;
         at = end + 1;
     }
 }
@@ -96,27 +88,16 @@ static void one_note(struct elf_kernel *k, uint32_t type, const uint8_t *desc, u
         break;
     case XEN_ELFNOTE_PADDR_OFFSET:
         k->paddr_offset = number;
-        k->has_paddr_offset = true;
         break;
     case XEN_ELFNOTE_INIT_P2M:
         k->init_p2m = number;
         k->has_init_p2m = true;
         break;
-    case XEN_ELFNOTE_HV_START_LOW:
-        k->hv_start_low = number;
-        break;
     case XEN_ELFNOTE_MOD_START_PFN:
         k->mod_start_pfn = number != 0;
         break;
-    case XEN_ELFNOTE_PHYS32_ENTRY:
-        k->phys32_entry = number;
-        k->has_phys32_entry = true;
-        break;
     case XEN_ELFNOTE_FEATURES:
         features(k, (const char *)desc, size);
-        break;
-    case XEN_ELFNOTE_SUPPORTED_FEATURES:
-        k->supports_dom0 |= number >> 11 & 1;
         break;
     case XEN_ELFNOTE_GUEST_OS:
         memcpy(k->guest_os, desc, MIN(size, sizeof(k->guest_os) - 1));

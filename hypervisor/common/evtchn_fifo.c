@@ -281,8 +281,9 @@ static int init_control_locked(struct vcpu *caller, const struct evtchn_init_con
     return 0;
 }
 
-int evtchn_fifo_init_control(struct vcpu *v, struct evtchn_init_control *op)
+long evtchn_fifo_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
+    struct evtchn_init_control *op = arg;
     struct domain *d = v->domain;
     int rc;
 
@@ -337,8 +338,9 @@ static int expand_locked(struct vcpu *v, uint64_t gfn)
     return 0;
 }
 
-int evtchn_fifo_expand_array(struct vcpu *v, const struct evtchn_expand_array *op)
+long evtchn_fifo_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
+    const struct evtchn_expand_array *op = arg;
     struct domain *d = v->domain;
     int rc;
 

@@ -252,16 +252,6 @@ static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return evtchn_fifo_init_control(v, arg);
-}
-
-static long op_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    return evtchn_fifo_expand_array(v, arg);
-}
-
 /* A port of another domain. */
 static long op_alloc_unbound(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
@@ -305,8 +295,8 @@ static const struct subop evtchn_table[] = {
     ROW(EVTCHNOP_alloc_unbound, op_alloc_unbound, evtchn_alloc_unbound, ARG_INOUT),
     ROW(EVTCHNOP_bind_ipi, op_bind_ipi, evtchn_bind_ipi, ARG_INOUT),
     ROW(EVTCHNOP_bind_vcpu, op_bind_vcpu, evtchn_bind_vcpu, ARG_IN),
-    ROW(EVTCHNOP_init_control, op_init_control, evtchn_init_control, ARG_INOUT),
-    ROW(EVTCHNOP_expand_array, op_expand_array, evtchn_expand_array, ARG_IN),
+    ROW(EVTCHNOP_init_control, evtchn_fifo_init_control, evtchn_init_control, ARG_INOUT),
+    ROW(EVTCHNOP_expand_array, evtchn_fifo_expand_array, evtchn_expand_array, ARG_IN),
     ROW(EVTCHNOP_set_priority, op_set_priority, evtchn_set_priority, ARG_IN),
 };
 

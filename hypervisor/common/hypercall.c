@@ -1,9 +1,8 @@
-/* The hypercall table, and the dispatcher of sub-operations. */
+/* The hypercall table. */
 #include <bh/hypercall.h>
 #include <bh/arch.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
-#include <bh/guest.h>
 #include <public/bulkhead.h>
 
 const hypercall_fn hypercall_table[HYPERCALL_MAX] = {
@@ -71,31 +70,4 @@ long hypercall_restart(struct vcpu *v, unsigned long a1, unsigned long a2, unsig
 bool hypercall_preempt_check(void)
 {
     return arch_irq_pending();
-}
-
-long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsigned long op,
-                    uint64_t untrusted_arg)
-{
-    uint64_t arg[SUBOP_ARG_MAX / sizeof(uint64_t)];
-    const struct subop *row = &table[op];
-    long ret;
-
-    if (unlikely(op >= rows || !row->handler))
-        return fail(v, -ENOSYS, "hypercall: no sub-operation {0}, the table ends at {1}", op, rows);
-    if (unlikely(row->privileged) && !policy_allows(v->domain, POLICY_MACHINE, NULL))
-        return fail(v, -EPERM, "hypercall: sub-operation {0} is the control domain's, caller is d{1}", op,
-                    v->domain->id);
-    if (row->copy & ARG_IN) {
-        if (unlikely(copy_from_guest(v, arg, untrusted_arg, row->size)))
-            return fail(v, -EFAULT, "hypercall: argument at {0} cannot be read, {1} bytes", untrusted_arg,
-                        row->size);
-    } else {
-        for (size_t i = 0; i < DIV_ROUND_UP(row->size, sizeof(uint64_t)); i++)
-            arg[i] = 0;
-    }
-    ret = row->handler(v, arg, untrusted_arg);
-    if (row->copy & ARG_OUT && ret >= 0 && unlikely(copy_to_guest(v, untrusted_arg, arg, row->size)))
-        return fail(v, -EFAULT, "hypercall: argument at {0} cannot be written, {1} bytes", untrusted_arg,
-                    row->size);
-    return ret;
 }

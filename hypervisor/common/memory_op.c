@@ -320,28 +320,26 @@ static long exchange(struct vcpu *v, uint64_t untrusted_arg)
     return rc;
 }
 
-static long claim(struct vcpu *v, uint64_t untrusted_arg)
+static long op_claim_pages(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    struct xen_memory_reservation arg;
+    const struct xen_memory_reservation *r = arg;
     struct domain *d;
     long rc;
 
-    if (copy_from_guest(v, &arg, untrusted_arg, sizeof(arg)))
-        return fail(v, -EFAULT, "claim_pages: cannot read the argument at {0}", untrusted_arg, 0);
-    if (arg.extent_start || arg.extent_order || arg.mem_flags)
+    if (r->extent_start || r->extent_order || r->mem_flags)
         return fail(v, -EINVAL, "claim_pages: order {0} and flags {1} must be 0, and no list given",
-                    arg.extent_order, arg.mem_flags);
+                    r->extent_order, r->mem_flags);
     if (!v->domain->privileged)
         return fail(v, -EPERM, "claim_pages: domain {0} may not (policy)", v->domain->id, 0);
-    rc = domain_get_for(v, arg.domid, POLICY_CONTROL, &d);
+    rc = domain_get_for(v, r->domid, POLICY_CONTROL, &d);
     if (rc)
         return rc;
-    rc = page_claim(d, arg.nr_extents);
+    rc = page_claim(d, r->nr_extents);
     if (rc)
         rc = fail(v, (int)rc,
                   "claim_pages: {0} pages are more than free memory or the domain's limit {1} allow, or a "
                   "claim stands",
-                  arg.nr_extents, d->max_pages);
+                  r->nr_extents, d->max_pages);
     domain_put(d);
     return rc;
 }
@@ -398,45 +396,39 @@ static long resource_frames(struct vcpu *v, struct domain *d, struct xen_mem_acq
     return 0;
 }
 
-static long acquire_resource(struct vcpu *v, uint64_t untrusted_arg)
+static long op_acquire_resource(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    struct xen_mem_acquire_resource arg;
+    struct xen_mem_acquire_resource *r = arg;
     struct domain *d;
-    long rc;
+    long rc = check_resource(v, r);
 
-    if (copy_from_guest(v, &arg, untrusted_arg, sizeof(arg)))
-        return fail(v, -EFAULT, "acquire_resource: cannot read the argument at {0}", untrusted_arg, 0);
-    rc = check_resource(v, &arg);
     if (rc)
         return rc;
-    rc = domain_get_for(v, arg.domid, POLICY_MAP_FOREIGN, &d);
+    rc = domain_get_for(v, r->domid, POLICY_MAP_FOREIGN, &d);
     if (rc)
         return rc;
-    if (!arg.frame_list && !arg.nr_frames) {
-        arg.nr_frames = GRANT_MAX_FRAMES;
-        if (copy_to_guest(v, untrusted_arg, &arg, sizeof(arg)))
-            rc = fail(v, -EFAULT, "acquire_resource: cannot write the argument at {0}", untrusted_arg, 0);
-    } else {
-        rc = resource_frames(v, d, &arg);
-    }
+    if (!r->frame_list && !r->nr_frames)
+        r->nr_frames = GRANT_MAX_FRAMES;
+    else
+        rc = resource_frames(v, d, r);
     domain_put(d);
     return rc;
 }
 
 /* No memory of this machine is reserved for devices. */
-static long reserved_device_memory(struct vcpu *v, uint64_t untrusted_arg)
+static long op_reserved_device_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
-    struct xen_reserved_device_memory_map arg;
-
-    if (copy_from_guest(v, &arg, untrusted_arg, sizeof(arg)))
-        return fail(v, -EFAULT, "reserved_device_memory_map: cannot read the argument at {0}", untrusted_arg,
-                    0);
-    arg.nr_entries = 0;
-    if (copy_to_guest(v, untrusted_arg, &arg, sizeof(arg)))
-        return fail(v, -EFAULT, "reserved_device_memory_map: cannot write the argument at {0}", untrusted_arg,
-                    0);
+    ((struct xen_reserved_device_memory_map *)arg)->nr_entries = 0;
     return 0;
 }
+
+static const struct subop ops[] = {
+    [XENMEM_claim_pages] = {op_claim_pages, sizeof(struct xen_memory_reservation), ARG_IN, false},
+    [XENMEM_reserved_device_memory_map] = {op_reserved_device_memory_map,
+                                           sizeof(struct xen_reserved_device_memory_map), ARG_INOUT, false},
+    [XENMEM_acquire_resource] = {op_acquire_resource, sizeof(struct xen_mem_acquire_resource), ARG_INOUT,
+                                 false},
+};
 
 /* memory_op(cmd, void *arg) */
 DECLARE_HYPERCALL(do_memory_op)
@@ -458,11 +450,9 @@ DECLARE_HYPERCALL(do_memory_op)
     case XENMEM_maximum_gpfn:
         return reservation_info(v, op, a2);
     case XENMEM_claim_pages:
-        return claim(v, a2);
     case XENMEM_acquire_resource:
-        return acquire_resource(v, a2);
     case XENMEM_reserved_device_memory_map:
-        return reserved_device_memory(v, a2);
+        return subop_dispatch(v, ops, ARRAY_SIZE(ops), op, a2);
     case XENMEM_get_sharing_freed_pages:
     case XENMEM_get_sharing_shared_pages:
         return 0; /* nothing is shared, and the tools want a number */

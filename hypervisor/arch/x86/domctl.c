@@ -323,19 +323,13 @@ static long op_get_ext_vcpucontext(struct vcpu *v, struct domain *d, struct xen_
     return 0;
 }
 
-static bool callback_valid(uint64_t address)
-{
-    return (uint64_t)((int64_t)(address << 16) >> 16) == address &&
-           !(address >= HYPERVISOR_VIRT_START && address < HYPERVISOR_VIRT_END);
-}
-
 static long op_set_ext_vcpucontext(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
     struct vcpu *t;
 
     if (e->size < offsetof(struct xen_domctl_ext_vcpucontext, mcg_cap) ||
-        !callback_valid(e->syscall32_callback_eip) || !callback_valid(e->sysenter_callback_eip))
+        !is_guest_address(e->syscall32_callback_eip) || !is_guest_address(e->sysenter_callback_eip))
         return fail(v, -EINVAL,
                     "set_ext_vcpucontext: size {0} is too small, or a callback ({1}) is no guest address",
                     e->size, e->syscall32_callback_eip);

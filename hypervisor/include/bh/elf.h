@@ -22,9 +22,9 @@ struct elf_kernel {
     struct elf_segment segment[ELF_MAX_SEGMENTS];
     uint64_t paddr_start, paddr_end; /* hull of the segments */
     /* Notes; has_* for those whose absence matters. */
-    bool has_notes, has_virt_base, has_hypercall_page, has_init_p2m, has_paddr_offset, has_phys32_entry;
-    bool mod_start_pfn, supports_dom0, needs_unsupported;
-    uint64_t virt_entry, virt_base, hypercall_page, init_p2m, paddr_offset, hv_start_low, phys32_entry;
+    bool has_notes, has_virt_base, has_hypercall_page, has_init_p2m;
+    bool mod_start_pfn, needs_unsupported;
+    uint64_t virt_entry, virt_base, hypercall_page, init_p2m, paddr_offset;
     char guest_os[16];
 };
 

@@ -84,7 +84,7 @@ static void stock_kernel_is_read(void **state)
     assert_int_equal(k.nr_segments, 1);
     assert_int_equal(k.paddr_start, 0x1000000);
     assert_int_equal(k.paddr_end, 0x1200000);
-    assert_true(k.has_notes && k.has_virt_base && k.has_hypercall_page && k.has_init_p2m && k.supports_dom0);
+    assert_true(k.has_notes && k.has_virt_base && k.has_hypercall_page && k.has_init_p2m);
     assert_false(k.needs_unsupported);
     assert_int_equal(k.virt_entry, 0xffffffff81000000UL);
     assert_string_equal(k.guest_os, "linux");

@@ -4,7 +4,6 @@
  * canonical and outside the hypervisor's range, so that entering them can only fault in the guest.
  */
 #include <asm/cpufeature.h>
-#include <asm/layout.h>
 #include <asm/pv.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
@@ -13,13 +12,6 @@
 #include <public/callback.h>
 #include <public/nmi.h>
 #include <public/xen.h>
-
-static bool entry_ok(uint64_t address)
-{
-    bool canonical = (int64_t)(address << 16) >> 16 == (int64_t)address;
-
-    return canonical && (address < HV_START || address >= HV_END);
-}
 
 static long bad_entry(struct vcpu *v, uint64_t address)
 {
@@ -43,7 +35,7 @@ DECLARE_HYPERCALL(do_set_trap_table)
             return fail(v, -EFAULT, "trap table: entry {0} at {1} is not readable", i, at);
         if (!untrusted_trap.address)
             return 0;
-        if (!entry_ok(untrusted_trap.address))
+        if (!is_guest_address(untrusted_trap.address))
             return bad_entry(v, untrusted_trap.address);
         table[untrusted_trap.vector] = (struct pv_trap){
             .address = untrusted_trap.address,
@@ -65,7 +57,7 @@ static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64
 {
     struct pv_vcpu *pv = &v->arch.pv;
 
-    if (!entry_ok(address))
+    if (!is_guest_address(address))
         return bad_entry(v, address);
     switch (type) {
     case CALLBACKTYPE_event:

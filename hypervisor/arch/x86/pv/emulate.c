@@ -12,13 +12,13 @@
 #include <asm/guest_access.h>
 #include <asm/insn.h>
 #include <asm/mm.h>
+#include <asm/pte_write.h>
 #include <asm/pv.h>
 #include <bh/domain.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
 #include <public/xen.h>
 
-#define INSN_MAX         15
 #define STRING_IO_MAX    64
 #define ACCESS_LONG_CODE (1U << 21)
 
@@ -78,16 +78,6 @@ static int decode_prefixes(struct insn *insn)
             return byte;
         }
     }
-}
-
-static uint64_t *reg_ptr(struct cpu_regs *regs, unsigned int number)
-{
-    uint64_t *const regs_by_number[16] = {
-        &regs->rax, &regs->rcx, &regs->rdx, &regs->rbx, &regs->rsp, &regs->rbp, &regs->rsi, &regs->rdi,
-        &regs->r8,  &regs->r9,  &regs->r10, &regs->r11, &regs->r12, &regs->r13, &regs->r14, &regs->r15,
-    };
-
-    return regs_by_number[number & 15];
 }
 
 static void set_eax(struct cpu_regs *regs, uint32_t value, unsigned int bytes)
@@ -226,7 +216,7 @@ static bool register_move(struct vcpu *v, struct cpu_regs *regs, struct insn *in
 
     if (modrm < 0)
         return false;
-    uint64_t *general = reg_ptr(regs, (modrm & 7) | (insn->rex & 1) << 3);
+    uint64_t *general = register_of(regs, (modrm & 7) | (insn->rex & 1) << 3);
     unsigned int special = (modrm >> 3 & 7) | (insn->rex & 4) << 1;
     switch (opcode) {
     case 0x20:

@@ -46,11 +46,6 @@ static const __typeof__(msr_rules[0]) *find_rule(uint32_t msr)
     return NULL;
 }
 
-static bool canonical(uint64_t address)
-{
-    return (int64_t)(address << 16) >> 16 == (int64_t)address;
-}
-
 bool pv_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     switch (msr) {
@@ -81,7 +76,7 @@ bool pv_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
     case MSR_FS_BASE:
     case MSR_GS_BASE:
     case MSR_SHADOW_GS_BASE:
-        if (!canonical(value))
+        if (!is_canonical(value))
             return false;
         wrmsr(msr, value);
         return true;

@@ -6,16 +6,15 @@
  * fault told the address; the caller's compare-and-exchange makes every write atomic). Everything else is
  * refused, and the guest hears of its fault.
  */
+#include <asm/cr.h>
 #include <asm/pte_write.h>
 #include <asm/regs.h>
 
-#define FLAG_CF          0x001UL
 #define FLAG_PF          0x004UL
 #define FLAG_AF          0x010UL
 #define FLAG_ZF          0x040UL
 #define FLAG_SF          0x080UL
 #define FLAG_OF          0x800UL
-#define FLAG_RF          0x10000UL
 #define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 /* What follows the opcode and its ModRM byte. */
@@ -144,19 +143,6 @@ bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn)
         insn->immediate = (uint64_t)next_signed(&r, insn->size == 2 ? 2 : 4);
     insn->length = (uint8_t)(r.at - bytes);
     return !r.overrun;
-}
-
-static uint64_t *register_of(const struct cpu_regs *regs, unsigned int number)
-{
-    static const uint8_t offset[16] = {
-        offsetof(struct cpu_regs, rax), offsetof(struct cpu_regs, rcx), offsetof(struct cpu_regs, rdx),
-        offsetof(struct cpu_regs, rbx), offsetof(struct cpu_regs, rsp), offsetof(struct cpu_regs, rbp),
-        offsetof(struct cpu_regs, rsi), offsetof(struct cpu_regs, rdi), offsetof(struct cpu_regs, r8),
-        offsetof(struct cpu_regs, r9),  offsetof(struct cpu_regs, r10), offsetof(struct cpu_regs, r11),
-        offsetof(struct cpu_regs, r12), offsetof(struct cpu_regs, r13), offsetof(struct cpu_regs, r14),
-        offsetof(struct cpu_regs, r15),
-    };
-    return (uint64_t *)((uintptr_t)regs + offset[number & 15]);
 }
 
 static inline uint64_t size_mask(unsigned int size)

@@ -29,16 +29,6 @@
 #define DR7_WRITABLE      0xffff23ffUL
 #define DR6_FIXED         0xffff0ff0UL
 
-static bool canonical(uint64_t address)
-{
-    return (int64_t)(address << 16) >> 16 == (int64_t)address;
-}
-
-static bool guest_address(uint64_t address)
-{
-    return canonical(address) && (address < HV_START || address >= HV_END);
-}
-
 /* The other mode's table is always there: from user mode the kernel's, and iret checks the user's. */
 void pv_toggle_mode(struct vcpu *v)
 {
@@ -118,21 +108,21 @@ static int check_context(struct vcpu *caller, struct vcpu *v, const struct vcpu_
     const uint64_t entries[] = {c->event_callback_eip, c->failsafe_callback_eip, c->syscall_callback_eip};
 
     for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
-        if (!guest_address(entries[i]))
+        if (!is_guest_address(entries[i]))
             return fail(caller, -EINVAL, "vcpu context: callback {0} at {1} is not a guest address", i,
                         entries[i]);
-    if (!canonical(c->fs_base) || !canonical(c->gs_base_kernel) || !canonical(c->gs_base_user))
+    if (!is_canonical(c->fs_base) || !is_canonical(c->gs_base_kernel) || !is_canonical(c->gs_base_user))
         return fail(caller, -EINVAL, "vcpu context: segment base {0} or {1} is not canonical", c->fs_base,
                     c->gs_base_kernel);
     for (unsigned int i = 0; i < 256; i++)
-        if (!guest_address(c->trap_ctxt[i].address))
+        if (!is_guest_address(c->trap_ctxt[i].address))
             return fail(caller, -EINVAL, "vcpu context: trap {0} at {1} is not a guest address", i,
                         c->trap_ctxt[i].address);
     if (c->gdt_ents > FIRST_RESERVED_GDT_ENTRY || c->ldt_ents > 8192)
         return fail(caller, -EINVAL, "vcpu context: {0} GDT or {1} LDT entries are too many", c->gdt_ents,
                     c->ldt_ents);
     for (unsigned int i = 0; i < 4; i++)
-        if (c->debugreg[i] && !guest_address(c->debugreg[i]))
+        if (c->debugreg[i] && !is_guest_address(c->debugreg[i]))
             return fail(caller, -EINVAL, "vcpu context: debug register {0} names {1}", i, c->debugreg[i]);
     if (v->initialised && xen_cr3_to_pfn(c->ctrlreg[3]) != v->arch.pv.guest_table.n)
         return fail(caller, -EBUSY, "vcpu context: vcpu {0} has a page table already", v->id, 0);
@@ -314,7 +304,7 @@ DECLARE_HYPERCALL(do_fpu_taskswitch)
 
 DECLARE_HYPERCALL(do_set_segment_base)
 {
-    if (a1 != SEGBASE_GS_USER_SEL && !canonical(a2))
+    if (a1 != SEGBASE_GS_USER_SEL && !is_canonical(a2))
         return fail(v, -EINVAL, "segment base {0}: {1} is not canonical", a1, a2);
     switch (a1) {
     case SEGBASE_FS:
@@ -341,7 +331,7 @@ long pv_set_debugreg(struct vcpu *v, unsigned int reg, uint64_t value)
 {
     switch (reg) {
     case 0 ... 3:
-        if (!guest_address(value))
+        if (!is_guest_address(value))
             return fail(v, -EPERM, "debug register {0}: {1} is not a guest address", reg, value);
         v->arch.debugreg[reg] = value;
         context_load_debugregs(v);

@@ -5,7 +5,7 @@
 #ifndef ASM_PTE_WRITE_H
 #define ASM_PTE_WRITE_H
 
-#include <bh/types.h>
+#include <asm/regs.h>
 
 enum write_kind {
     WRITE_MOV,
@@ -32,6 +32,20 @@ struct write_insn {
     bool has_immediate;
     uint64_t immediate; /* sign-extended to the operand's size and beyond */
 };
+
+/* A general register by its number in instructions, 0 to 15. */
+static inline uint64_t *register_of(const struct cpu_regs *regs, unsigned int number)
+{
+    static const uint8_t offset[16] = {
+        offsetof(struct cpu_regs, rax), offsetof(struct cpu_regs, rcx), offsetof(struct cpu_regs, rdx),
+        offsetof(struct cpu_regs, rbx), offsetof(struct cpu_regs, rsp), offsetof(struct cpu_regs, rbp),
+        offsetof(struct cpu_regs, rsi), offsetof(struct cpu_regs, rdi), offsetof(struct cpu_regs, r8),
+        offsetof(struct cpu_regs, r9),  offsetof(struct cpu_regs, r10), offsetof(struct cpu_regs, r11),
+        offsetof(struct cpu_regs, r12), offsetof(struct cpu_regs, r13), offsetof(struct cpu_regs, r14),
+        offsetof(struct cpu_regs, r15),
+    };
+    return (uint64_t *)((uintptr_t)regs + offset[number & 15]);
+}
 
 /* Decodes 64-bit code in `bytes`, of which n are known. false: not one of the forms above. */
 bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn);

@@ -3,6 +3,7 @@
 #define ASM_PV_H
 
 #include <bh/types.h>
+#include <asm/layout.h>
 #include <asm/regs.h>
 #include <asm/trap.h>
 
@@ -10,6 +11,17 @@ struct vcpu_guest_context;
 struct boot_info;
 struct xen_cpuid_leaf;
 struct xen_msr_entry;
+
+static inline bool is_canonical(uint64_t address)
+{
+    return (int64_t)(address << 16) >> 16 == (int64_t)address;
+}
+
+/* Canonical and outside of the hypervisor's range: entering or reading there can only fault in the guest. */
+static inline bool is_guest_address(uint64_t address)
+{
+    return is_canonical(address) && (address < HV_START || address >= HV_END);
+}
 
 /* trap.c. Prepare a bounce that the way out to the guest delivers; v is current. */
 void pv_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code);
