@@ -115,18 +115,49 @@ static bool is_one_of(const struct text *t, const char *const *words)
     return false;
 }
 
-static bool read_bool(struct text *t, bool *out)
-{
-    static const char *const yes[] = {"", "1", "y", "yes", "on", "true", "enable", NULL};
-    static const char *const no[] = {"0", "n", "no", "off", "false", "disable", NULL};
-
-    *out = is_one_of(t, yes);
-    return *out || is_one_of(t, no);
-}
+struct option {
+    const char *name;
+    bool (*read)(struct text *t, const struct option *o);
+    void *out;
+    uint64_t min, max; /* numbers */
+};
 
 /* Rows' readers: false, or text left over, means malformed, and leaves the option as it was. */
 
-static bool read_console(struct text *t, void *out)
+static bool read_bool(struct text *t, const struct option *o)
+{
+    static const char *const yes[] = {"", "1", "y", "yes", "on", "true", "enable", NULL};
+    static const char *const no[] = {"0", "n", "no", "off", "false", "disable", NULL};
+    bool on = is_one_of(t, yes);
+
+    if (!on && !is_one_of(t, no))
+        return false;
+    t->at = t->end;
+    *(bool *)o->out = on;
+    return true;
+}
+
+static bool read_number(struct text *t, const struct option *o)
+{
+    uint64_t n;
+
+    if (!take_number(t, o->max, &n) || n < o->min || !at_end(t))
+        return false;
+    *(uint32_t *)o->out = (uint32_t)n;
+    return true;
+}
+
+static bool read_size(struct text *t, const struct option *o)
+{
+    uint64_t n;
+
+    if (!take_size(t, 10, &n) || !at_end(t))
+        return false;
+    *(uint64_t *)o->out = n;
+    return true;
+}
+
+static bool read_console(struct text *t, const struct option *o)
 {
     static const struct {
         const char *name;
@@ -143,12 +174,12 @@ static bool read_console(struct text *t, void *out)
         consoles |= kind[i].bit;
     } while (take_char(t, ','));
     if (at_end(t))
-        *(uint32_t *)out = consoles;
+        *(uint32_t *)o->out = consoles;
     return true;
 }
 
 /* <baud>[,<data bits><parity><stop bits>[,<port>[,<irq>]]], baud may be "auto" */
-static bool read_serial(struct text *t, void *out)
+static bool read_serial(struct text *t, const struct option *o)
 {
     struct serial_option s = {.given = true, .data_bits = 8, .parity = 'n', .stop_bits = 1};
     uint64_t n;
@@ -180,14 +211,14 @@ static bool read_serial(struct text *t, void *out)
         s.irq = (uint16_t)n;
     }
     if (at_end(t))
-        *(struct serial_option *)out = s;
+        *(struct serial_option *)o->out = s;
     return true;
 }
 
 /* [min:<size>,][max:<size>,]<size>; a size with a minus means all but that much. */
-static bool read_dom0_mem(struct text *t, void *out)
+static bool read_dom0_mem(struct text *t, const struct option *o)
 {
-    struct options *o = out, got = *o;
+    struct options got = options;
 
     do {
         uint64_t *amount = &got.dom0_mem;
@@ -205,14 +236,13 @@ static bool read_dom0_mem(struct text *t, void *out)
             return false;
     } while (take_char(t, ','));
     if (at_end(t))
-        *o = got;
+        options = got;
     return true;
 }
 
 /* <n> or <min>-<max> */
-static bool read_dom0_vcpus(struct text *t, void *out)
+static bool read_dom0_vcpus(struct text *t, const struct option *o)
 {
-    struct options *o = out;
     uint64_t low, high;
 
     if (!take_number(t, MAX_CPU_COUNT, &low))
@@ -222,14 +252,14 @@ static bool read_dom0_vcpus(struct text *t, void *out)
         return false;
     if (!high || low > high || !at_end(t))
         return false;
-    o->dom0_max_vcpus_min = (uint32_t)low;
-    o->dom0_max_vcpus = (uint32_t)high;
+    options.dom0_max_vcpus_min = (uint32_t)low;
+    options.dom0_max_vcpus = (uint32_t)high;
     return true;
 }
 
 /* <level>[/<level of rate limited messages>]; the second is accepted and without effect, as everything is
  * limited. */
-static bool read_level(struct text *t, void *out)
+static bool read_level(struct text *t, const struct option *o)
 {
     static const struct {
         const char *name;
@@ -249,68 +279,34 @@ static bool read_level(struct text *t, void *out)
         first = false;
     } while (known && take_char(t, '/'));
     if (known && at_end(t))
-        *(enum log_level *)out = (enum log_level)level;
+        log_threshold = (enum log_level)level;
     return known;
 }
 
-static bool read_sched(struct text *t, void *out)
+static bool read_sched(struct text *t, const struct option *o)
 {
     return take_word(t, "credit");
 }
 
-enum kind { KIND_BOOL, KIND_SIZE, KIND_NUMBER, KIND_OTHER };
-
-static const struct option {
-    const char *name;
-    void *out;
-    bool (*read)(struct text *t, void *out); /* KIND_OTHER */
-    enum kind kind;
-    uint32_t min, max; /* KIND_NUMBER */
-} table[] = {
-    {"console", &options.console, read_console, KIND_OTHER, 0, 0},
-    {"com1", &options.com[0], read_serial, KIND_OTHER, 0, 0},
-    {"com2", &options.com[1], read_serial, KIND_OTHER, 0, 0},
-    {"dom0_mem", &options, read_dom0_mem, KIND_OTHER, 0, 0},
-    {"dom0_max_vcpus", &options, read_dom0_vcpus, KIND_OTHER, 0, 0},
-    {"dom0_vcpus_pin", &options.dom0_vcpus_pin, NULL, KIND_BOOL, 0, 0},
-    {"maxcpus", &options.maxcpus, NULL, KIND_NUMBER, 1, NR_CPUS},
-    {"noreboot", &options.noreboot, NULL, KIND_BOOL, 0, 0},
-    {"loglvl", &log_threshold, read_level, KIND_OTHER, 0, 0},
-    {"conring_size", &options.conring_size, NULL, KIND_SIZE, 0, 0},
-    {"sched", NULL, read_sched, KIND_OTHER, 0, 0},
-    {"sched_credit_tslice_ms", &options.sched_credit_tslice_ms, NULL, KIND_NUMBER, 1, 1000},
-    {"sched_ratelimit_us", &options.sched_ratelimit_us, NULL, KIND_NUMBER, 0, 500000},
-    {"smep", &options.smep, NULL, KIND_BOOL, 0, 0},
-    {"smap", &options.smap, NULL, KIND_BOOL, 0, 0},
-    {"umip", &options.umip, NULL, KIND_BOOL, 0, 0},
-    {"spec-ctrl", &options.spec_ctrl, NULL, KIND_BOOL, 0, 0},
+static const struct option table[] = {
+    {"console", read_console, &options.console, 0, 0},
+    {"com1", read_serial, &options.com[0], 0, 0},
+    {"com2", read_serial, &options.com[1], 0, 0},
+    {"dom0_mem", read_dom0_mem, NULL, 0, 0},
+    {"dom0_max_vcpus", read_dom0_vcpus, NULL, 0, 0},
+    {"dom0_vcpus_pin", read_bool, &options.dom0_vcpus_pin, 0, 0},
+    {"maxcpus", read_number, &options.maxcpus, 1, NR_CPUS},
+    {"noreboot", read_bool, &options.noreboot, 0, 0},
+    {"loglvl", read_level, NULL, 0, 0},
+    {"conring_size", read_size, &options.conring_size, 0, 0},
+    {"sched", read_sched, NULL, 0, 0},
+    {"sched_credit_tslice_ms", read_number, &options.sched_credit_tslice_ms, 1, 1000},
+    {"sched_ratelimit_us", read_number, &options.sched_ratelimit_us, 0, 500000},
+    {"smep", read_bool, &options.smep, 0, 0},
+    {"smap", read_bool, &options.smap, 0, 0},
+    {"umip", read_bool, &options.umip, 0, 0},
+    {"spec-ctrl", read_bool, &options.spec_ctrl, 0, 0},
 };
-
-static bool read_value(const struct option *o, struct text *t)
-{
-    uint64_t n;
-    bool on;
-
-    switch (o->kind) {
-    case KIND_BOOL:
-        if (!read_bool(t, &on))
-            return false;
-        *(bool *)o->out = on;
-        return true;
-    case KIND_SIZE:
-        if (!take_size(t, 10, &n) || !at_end(t))
-            return false;
-        *(uint64_t *)o->out = n;
-        return true;
-    case KIND_NUMBER:
-        if (!take_number(t, o->max, &n) || n < o->min || !at_end(t))
-            return false;
-        *(uint32_t *)o->out = (uint32_t)n;
-        return true;
-    default:
-        return o->read(t, o->out) && at_end(t);
-    }
-}
 
 static void complain(const char *what, const char *word, size_t len)
 {
@@ -338,13 +334,13 @@ static void parse_word(const char *word, size_t len)
     struct text value = {equals ? equals + 1 : word + len, word + len};
 
     if (o) {
-        if ((o->kind != KIND_BOOL && !equals) || !read_value(o, &value))
+        if ((o->read != read_bool && !equals) || !o->read(&value, o) || !at_end(&value))
             complain("malformed", word, len);
         return;
     }
     if (!equals && len > 3 && !strncmp(word, "no-", 3)) {
         o = find_option(word + 3, len - 3);
-        if (o && o->kind == KIND_BOOL) {
+        if (o && o->read == read_bool) {
             *(bool *)o->out = false;
             return;
         }

@@ -90,20 +90,6 @@ static long op_query_size(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_dump_table(struct vcpu *v, void *arg, uint64_t untrusted_arg)
-{
-    struct gnttab_dump_table *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
-
-    op->status = status_of(rc);
-    if (rc != 0)
-        return 0;
-    grant_dump(d);
-    domain_put(d);
-    return 0;
-}
-
 static long op_get_version(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 {
     struct gnttab_get_version *op = arg;
@@ -199,42 +185,6 @@ static long op_cache_flush(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static void swap_entries(struct grant_table *t, uint32_t a, uint32_t b)
-{
-    if (t->version == 1) {
-        struct grant_entry_v1 keep = *grant_v1(t, a);
-
-        *grant_v1(t, a) = *grant_v1(t, b);
-        *grant_v1(t, b) = keep;
-    } else {
-        union grant_entry_v2 keep = *grant_v2(t, a);
-
-        *grant_v2(t, a) = *grant_v2(t, b);
-        *grant_v2(t, b) = keep;
-    }
-}
-
-static int16_t swap_locked(struct vcpu *v, struct grant_table *t, uint32_t a, uint32_t b)
-{
-    if (a >= t->nr_entries || b >= t->nr_entries)
-        return grant_refuse(v, GNTST_bad_gntref,
-                            "grant: swap_grant_ref: entries {0} and {1} are not both there", a, b);
-    if (grant_active_of(t, a)->pins != 0 || grant_active_of(t, b)->pins != 0)
-        return grant_refuse(v, GNTST_eagain, "grant: swap_grant_ref: entry {0} or {1} is in use", a, b);
-    swap_entries(t, a, b);
-    return GNTST_okay;
-}
-
-static void swap_batch(struct vcpu *v, struct gnttab_swap_grant_ref *op, uint32_t n)
-{
-    struct grant_table *t = v->domain->grant;
-
-    spin_lock(&t->lock);
-    for (uint32_t i = 0; i < n; i++)
-        op[i].status = swap_locked(v, t, op[i].ref_a, op[i].ref_b);
-    spin_unlock(&t->lock);
-}
-
 /* Pages change hands by granting and copying, never for good; the caller keeps its page. */
 static void transfer_batch(struct vcpu *v, struct gnttab_transfer *op, uint32_t n)
 {
@@ -249,9 +199,8 @@ static void transfer_batch(struct vcpu *v, struct gnttab_transfer *op, uint32_t 
 #define SINGLE(name, dir)                                                                                    \
     [GNTTABOP_##name] = {.handler = op_##name, .size = sizeof(struct gnttab_##name), .copy = dir}
 static const struct subop single_table[] = {
-    SINGLE(setup_table, ARG_INOUT), SINGLE(dump_table, ARG_INOUT),        SINGLE(query_size, ARG_INOUT),
-    SINGLE(set_version, ARG_INOUT), SINGLE(get_status_frames, ARG_INOUT), SINGLE(get_version, ARG_INOUT),
-    SINGLE(cache_flush, ARG_IN),
+    SINGLE(setup_table, ARG_INOUT),       SINGLE(query_size, ARG_INOUT),  SINGLE(set_version, ARG_INOUT),
+    SINGLE(get_status_frames, ARG_INOUT), SINGLE(get_version, ARG_INOUT), SINGLE(cache_flush, ARG_IN),
 };
 
 union batch {
@@ -259,7 +208,6 @@ union batch {
     struct gnttab_unmap_grant_ref unmap[GRANT_BATCH];
     struct gnttab_unmap_and_replace replace[GRANT_BATCH];
     struct gnttab_copy copy[GRANT_BATCH];
-    struct gnttab_swap_grant_ref swap[GRANT_BATCH];
     struct gnttab_transfer transfer[GRANT_BATCH];
 };
 
@@ -278,9 +226,6 @@ static void run_batch(struct vcpu *v, unsigned long cmd, union batch *b, uint32_
     case GNTTABOP_copy:
         grant_copy_batch(v, b->copy, n);
         break;
-    case GNTTABOP_swap_grant_ref:
-        swap_batch(v, b->swap, n);
-        break;
     default:
         transfer_batch(v, b->transfer, n);
     }
@@ -293,7 +238,6 @@ static size_t batch_entry_size(unsigned long cmd)
         [GNTTABOP_unmap_grant_ref] = sizeof(struct gnttab_unmap_grant_ref),
         [GNTTABOP_unmap_and_replace] = sizeof(struct gnttab_unmap_and_replace),
         [GNTTABOP_copy] = sizeof(struct gnttab_copy),
-        [GNTTABOP_swap_grant_ref] = sizeof(struct gnttab_swap_grant_ref),
         [GNTTABOP_transfer] = sizeof(struct gnttab_transfer),
     };
 

@@ -123,7 +123,7 @@ void vcpu_publish_time(struct vcpu *v)
 
 /* vcpu_op: v calls, t is the vcpu it is about. */
 
-static long op_up(struct vcpu *v, struct vcpu *t)
+static long op_up(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
 {
     if (!t->initialised)
         return fail(v, -EINVAL, "vcpu_op: vcpu {0} cannot go up before VCPUOP_initialise", t->id, 0);
@@ -131,7 +131,7 @@ static long op_up(struct vcpu *v, struct vcpu *t)
     return 0;
 }
 
-static long op_down(struct vcpu *v, struct vcpu *t)
+static long op_down(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
 {
     struct vcpu *other;
     bool last = true;
@@ -213,7 +213,7 @@ static long op_set_periodic(struct vcpu *v, struct vcpu *t, uint64_t untrusted_a
     return 0;
 }
 
-static long op_stop_periodic(struct vcpu *t)
+static long op_stop_periodic(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
 {
     WRITE_ONCE(t->periodic_period, 0);
     timer_stop(&t->periodic_timer);
@@ -234,7 +234,7 @@ static long op_set_singleshot(struct vcpu *v, struct vcpu *t, uint64_t untrusted
     return 0;
 }
 
-static long op_stop_singleshot(struct vcpu *v, struct vcpu *t)
+static long op_stop_singleshot(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
 {
     if (t != v)
         return fail(v, -EINVAL, "vcpu_op: vcpu {0} cannot stop the timer of vcpu {1}", v->id, t->id);
@@ -300,6 +300,26 @@ static long op_register_info(struct vcpu *v, struct vcpu *t, uint64_t untrusted_
     return ret;
 }
 
+static long op_is_up(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
+{
+    return t->state != VCPU_DOWN;
+}
+
+static long (*const ops[])(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg) = {
+    [VCPUOP_initialise] = op_initialise,
+    [VCPUOP_up] = op_up,
+    [VCPUOP_down] = op_down,
+    [VCPUOP_is_up] = op_is_up,
+    [VCPUOP_get_runstate_info] = op_runstate,
+    [VCPUOP_register_runstate_memory_area] = op_register_runstate,
+    [VCPUOP_set_periodic_timer] = op_set_periodic,
+    [VCPUOP_stop_periodic_timer] = op_stop_periodic,
+    [VCPUOP_set_singleshot_timer] = op_set_singleshot,
+    [VCPUOP_stop_singleshot_timer] = op_stop_singleshot,
+    [VCPUOP_register_vcpu_info] = op_register_info,
+    [VCPUOP_register_vcpu_time_memory_area] = op_register_time,
+};
+
 long do_vcpu_op(struct vcpu *v, unsigned long cmd, unsigned long id, unsigned long untrusted_arg,
                 unsigned long a4, unsigned long a5)
 {
@@ -308,34 +328,9 @@ long do_vcpu_op(struct vcpu *v, unsigned long cmd, unsigned long id, unsigned lo
     if (unlikely((uint32_t)id >= v->domain->max_vcpus || !(t = v->domain->vcpu[(uint32_t)id])))
         return fail(v, -ENOENT, "vcpu_op: no vcpu {0}, the domain has at most {1}", (uint32_t)id,
                     v->domain->max_vcpus);
-    switch ((uint32_t)cmd) {
-    case VCPUOP_set_singleshot_timer:
-        return op_set_singleshot(v, t, untrusted_arg);
-    case VCPUOP_stop_singleshot_timer:
-        return op_stop_singleshot(v, t);
-    case VCPUOP_initialise:
-        return op_initialise(v, t, untrusted_arg);
-    case VCPUOP_up:
-        return op_up(v, t);
-    case VCPUOP_down:
-        return op_down(v, t);
-    case VCPUOP_is_up:
-        return t->state != VCPU_DOWN;
-    case VCPUOP_get_runstate_info:
-        return op_runstate(v, t, untrusted_arg);
-    case VCPUOP_register_runstate_memory_area:
-        return op_register_runstate(v, t, untrusted_arg);
-    case VCPUOP_set_periodic_timer:
-        return op_set_periodic(v, t, untrusted_arg);
-    case VCPUOP_stop_periodic_timer:
-        return op_stop_periodic(t);
-    case VCPUOP_register_vcpu_info:
-        return op_register_info(v, t, untrusted_arg);
-    case VCPUOP_register_vcpu_time_memory_area:
-        return op_register_time(v, t, untrusted_arg);
-    default:
-        return arch_vcpu_op(v, (uint32_t)cmd, t, untrusted_arg);
-    }
+    if (likely((uint32_t)cmd < ARRAY_SIZE(ops) && ops[(uint32_t)cmd]))
+        return ops[(uint32_t)cmd](v, t, untrusted_arg);
+    return arch_vcpu_op(v, (uint32_t)cmd, t, untrusted_arg);
 }
 
 #define TIMEOUT_FAR (1UL << 50) /* ns, 13 days: further ones are overflows of the guest's arithmetic */

@@ -58,7 +58,6 @@ union grant_entry_v2 {
 #define GNTTABOP_map_grant_ref     0
 #define GNTTABOP_unmap_grant_ref   1
 #define GNTTABOP_setup_table       2
-#define GNTTABOP_dump_table        3
 #define GNTTABOP_transfer          4
 #define GNTTABOP_copy              5
 #define GNTTABOP_query_size        6
@@ -66,7 +65,6 @@ union grant_entry_v2 {
 #define GNTTABOP_set_version       8
 #define GNTTABOP_get_status_frames 9
 #define GNTTABOP_get_version       10
-#define GNTTABOP_swap_grant_ref    11
 #define GNTTABOP_cache_flush       12
 
 struct gnttab_map_grant_ref {
@@ -91,11 +89,6 @@ struct gnttab_setup_table {
     uint32_t nr_frames;  /* IN */
     int16_t status;      /* OUT */
     uint64_t frame_list; /* IN: guest address of xen_pfn_t[nr_frames] */
-};
-
-struct gnttab_dump_table {
-    domid_t dom;    /* IN */
-    int16_t status; /* OUT */
 };
 
 struct gnttab_transfer {
@@ -153,11 +146,6 @@ struct gnttab_get_version {
     uint32_t version; /* OUT */
 };
 
-struct gnttab_swap_grant_ref {
-    grant_ref_t ref_a, ref_b; /* IN */
-    int16_t status;           /* OUT */
-};
-
 #define GNTTAB_CACHE_CLEAN       (1u << 0)
 #define GNTTAB_CACHE_INVAL       (1u << 1)
 #define GNTTAB_CACHE_SOURCE_GREF (1u << 31)
@@ -187,7 +175,6 @@ struct gnttab_cache_flush {
 #define GNTST_permission_denied (-8)
 #define GNTST_bad_page          (-9)
 #define GNTST_bad_copy_arg      (-10)
-#define GNTST_eagain            (-12)
 #define GNTST_no_space          (-13)
 
 #endif
