@@ -40,7 +40,7 @@ XS_PEER_FLAGS := -I$(XS)/include -I$(XS_BENCH_DIR) -DXS_OURS='"$(CURDIR)/$(BUILD
 $(BUILD)/lib/xs-peer-shim.so: $(XS_BENCH_DIR)/peer_shim.c
 	@mkdir -p $(@D)
 	$(CC) $(USER_CFLAGS) -shared -o $@ $< -ldl
-$(eval $(call program,xs-bench,$(XS_BENCH_DIR)/bench.c $(XS_BENCH_DIR)/peers.c,$(XS_PEER_FLAGS),))
+$(eval $(call program,xs-bench,$(addprefix $(XS_BENCH_DIR)/,bench.c peers.c) tests/model/xenstore/simdomain.c $(XS)/daemon/ring.c,$(XS_PEER_FLAGS) -I$(XS)/daemon -Itests/model/xenstore,))
 $(BUILD)/bin/xs-bench: $(BUILD)/bin/xenstored $(BUILD)/lib/xs-peer-shim.so
 BENCHES += $(BUILD)/bin/xs-bench
 

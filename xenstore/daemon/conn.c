@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SPARE_MAX 4096u
+
 struct conn *conn_new(struct server *s, enum conn_kind kind, uint32_t key, const struct caller *who)
 {
     struct conn *c = xcalloc(1, sizeof(*c));
@@ -98,6 +100,10 @@ void conn_send(struct server *s, struct conn *c, uint32_t type, uint32_t req_id,
     if (c->closing || c->broken) {
         return;
     }
+    if (!c->out.cap) {
+        c->out = s->spare;
+        s->spare = (struct buf){0};
+    }
     buf_add(&c->out, &hdr, sizeof(hdr));
     buf_add(&c->out, data, len);
     if (c->kind == CONN_RING) {
@@ -181,7 +187,13 @@ void conn_sent(struct server *s, struct conn *c, size_t len)
 {
     c->out_at += (uint32_t)len;
     if (c->out_at == c->out.len) {
-        buf_free(&c->out); /* idle clients hold no buffers */
+        /* Idle clients hold no buffers. */
+        if (!s->spare.cap && c->out.cap <= SPARE_MAX) {
+            s->spare = c->out;
+            s->spare.len = 0;
+            c->out = (struct buf){0};
+        }
+        buf_free(&c->out);
         c->out_at = 0;
     } else if (c->out_at > c->out.len / 2 && c->out_at > 65536) {
         buf_drop_front(&c->out, c->out_at);

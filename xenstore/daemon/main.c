@@ -35,7 +35,7 @@ struct options {
     bool print_pid;
     bool no_domain0;
     bool live_update;
-    bool check_state;
+    const char *check_state;
 };
 
 enum long_only { OPT_STANDALONE = 256, OPT_SOCKET, OPT_STATE, OPT_LIVE, OPT_CHECK, OPT_LOG, OPT_LEVEL };
@@ -128,54 +128,67 @@ static bool limit_option(struct quotas *q, int opt, const char *arg)
     }
 }
 
+/* Options that only set a field: of text, or to true. */
+static bool set_field(struct options *o, int opt, const char *arg)
+{
+    const struct {
+        int opt;
+        const char **field;
+    } texts[] = {
+        {OPT_STANDALONE, &o->standalone},
+        {OPT_SOCKET, &o->socket},
+        {OPT_STATE, &o->state_dir},
+        {OPT_LOG, &o->log_file},
+        {OPT_CHECK, &o->check_state},
+        {'T', &o->trace_file},
+        {'F', &o->pid_file},
+    };
+    const struct {
+        int opt;
+        bool *field;
+    } flags[] = {
+        {OPT_LIVE, &o->live_update},
+        {'N', &o->foreground},
+        {'P', &o->print_pid},
+        {'D', &o->no_domain0},
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(texts); i++) {
+        if (texts[i].opt == opt) {
+            *texts[i].field = arg;
+            return true;
+        }
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(flags); i++) {
+        if (flags[i].opt == opt) {
+            *flags[i].field = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void wrong_usage(const char *arg, const char *what)
+{
+    fprintf(stderr, "xenstored: \"%s\" is no %s\n%s", arg, what, usage);
+    exit(2);
+}
+
 static void parse_options(int argc, char **argv, struct options *o, struct quotas *q)
 {
     enum log_level level;
     int opt;
 
     while ((opt = getopt_long(argc, argv, "F:NPDT:E:S:W:t:A:M:Q:q:w:RI::KVvH", long_options, NULL)) != -1) {
+        if (set_field(o, opt, optarg)) {
+            continue;
+        }
         switch (opt) {
-        case OPT_STANDALONE:
-            o->standalone = optarg;
-            o->foreground = true;
-            break;
-        case OPT_SOCKET:
-            o->socket = optarg;
-            break;
-        case OPT_STATE:
-            o->state_dir = optarg;
-            break;
-        case OPT_LOG:
-            o->log_file = optarg;
-            break;
-        case OPT_LIVE:
-            o->live_update = true;
-            break;
-        case OPT_CHECK:
-            o->check_state = true;
-            o->state_dir = optarg;
-            break;
         case OPT_LEVEL:
             if (!log_level_parse(optarg, &level)) {
-                fprintf(stderr, "xenstored: \"%s\" is no log level\n%s", optarg, usage);
-                exit(2);
+                wrong_usage(optarg, "log level");
             }
             log_set_level(level);
-            break;
-        case 'T':
-            o->trace_file = optarg;
-            break;
-        case 'F':
-            o->pid_file = optarg;
-            break;
-        case 'N':
-            o->foreground = true;
-            break;
-        case 'P':
-            o->print_pid = true;
-            break;
-        case 'D':
-            o->no_domain0 = true;
             break;
         case 'V':
             log_set_level(LOG_LEVEL_DEBUG);
@@ -188,8 +201,7 @@ static void parse_options(int argc, char **argv, struct options *o, struct quota
         case 'Q':
         case 'q':
             if (!limit_option(q, opt, optarg)) {
-                fprintf(stderr, "xenstored: \"%s\" is no limit\n", optarg);
-                exit(2);
+                wrong_usage(optarg, "limit");
             }
             break;
         case 'M':
@@ -209,6 +221,7 @@ static void parse_options(int argc, char **argv, struct options *o, struct quota
             exit(2);
         }
     }
+    o->foreground |= o->standalone != NULL;
 }
 
 static void die(const char *what, const char *object, int err)
@@ -406,45 +419,75 @@ static void start_domain0(struct server *s)
     journal_commit(&s->journal);
 }
 
+/* Where state and socket are; the directories are made. */
+static void set_places(struct options *o)
+{
+    static char path[512];
+
+    if (o->standalone) {
+        o->state_dir = o->standalone;
+    } else {
+        make_dir(RUN_DIR);
+        o->state_dir = o->state_dir ? o->state_dir : STATE_DIR;
+    }
+    make_dir(o->state_dir);
+    snprintf(path, sizeof(path), "%s/socket", o->standalone ? o->standalone : RUN_DIR);
+    o->socket = o->socket ? o->socket : path;
+}
+
+static void open_logs(const struct options *o)
+{
+    if (!o->foreground) {
+        log_to_syslog();
+    }
+    if ((o->log_file && log_to_file(o->log_file)) || (o->trace_file && trace_to_file(o->trace_file))) {
+        die("cannot write", "the log or trace file", errno);
+    }
+}
+
+/* Takes over what the state directory holds, or begins anew, and listens. */
+static void start(struct server *s, const struct options *o)
+{
+    int rc;
+
+    s->dir = o->state_dir;
+    s->live_update = o->live_update;
+    rc = state_restore(s);
+    if (rc) {
+        log_msg(LOG_LEVEL_ERROR, "no state file in %s (%s): a restart of this daemon will lose the store",
+                o->state_dir, strerror(rc));
+    }
+    s->live_update = false;
+    if (s->platform->has_domain0 && !o->no_domain0) {
+        start_domain0(s);
+    }
+    rc = server_listen(s, o->socket);
+    if (rc) {
+        die("cannot listen on", o->socket, rc);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {0};
     struct quotas defaults;
     struct platform *p;
-    char socket_buf[512];
-    int rc, ready = -1;
+    int ready = -1;
 
     umask(077);
     quota_init(&defaults);
     parse_options(argc, argv, &o, &defaults);
     if (o.check_state) {
-        return state_readable(o.state_dir) ? 0 : 1;
+        return state_readable(o.check_state) ? 0 : 1;
     }
     raise_descriptors();
     catch_signals();
-    if (o.standalone) {
-        o.state_dir = o.standalone;
-        snprintf(socket_buf, sizeof(socket_buf), "%s/socket", o.standalone);
-    } else {
-        make_dir(RUN_DIR);
-        snprintf(socket_buf, sizeof(socket_buf), RUN_DIR "/socket");
-    }
-    if (!o.state_dir) {
-        o.state_dir = STATE_DIR;
-    }
-    make_dir(o.state_dir);
+    set_places(&o);
     if (!o.foreground && !o.live_update) {
         ready = to_background();
-        log_to_syslog();
-    } else if (!o.foreground) {
-        log_to_syslog();
     }
+    open_logs(&o);
     lock_state(o.state_dir, o.live_update);
-    rc = o.log_file ? log_to_file(o.log_file) : 0;
-    rc = rc ? rc : (o.trace_file ? trace_to_file(o.trace_file) : 0);
-    if (rc) {
-        die("cannot write", "the log or trace file", rc);
-    }
     p = o.standalone ? platform_sim(o.standalone) : platform_xen();
     if (!p) {
         die("this is no control domain (--standalone DIR runs without one):", "/dev/xen", errno);
@@ -453,21 +496,7 @@ int main(int argc, char **argv)
     sigdelset(&server.wait_mask, SIGTERM);
     sigdelset(&server.wait_mask, SIGINT);
     server.argv = argv;
-    server.dir = o.state_dir;
-    server.live_update = o.live_update;
-    rc = state_restore(&server);
-    if (rc) {
-        log_msg(LOG_LEVEL_ERROR, "no state file in %s (%s): a restart of this daemon will lose the store",
-                o.state_dir, strerror(rc));
-    }
-    server.live_update = false;
-    if (p->has_domain0 && !o.no_domain0) {
-        start_domain0(&server);
-    }
-    rc = server_listen(&server, o.socket ? o.socket : socket_buf);
-    if (rc) {
-        die("cannot listen on", o.socket ? o.socket : socket_buf, rc);
-    }
+    start(&server, &o);
     write_pid(&o);
     now_serving(ready);
     while (!server.stop) {

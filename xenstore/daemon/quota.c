@@ -42,6 +42,7 @@ void quota_free(struct quotas *q)
             i++;
         }
     }
+    htab_free(&q->accounts);
 }
 
 struct account *account_find(struct quotas *q, uint32_t domid)

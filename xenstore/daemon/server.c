@@ -127,6 +127,9 @@ void server_free(struct server *s)
         close(s->listen_fd);
     }
     close(s->epoll);
+    buf_free(&s->spare);
+    htab_free(&s->txns);
+    htab_free(&s->domains);
     free(s->update_to);
     free(s->update_args);
 }

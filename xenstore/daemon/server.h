@@ -107,6 +107,7 @@ struct server {
     struct list conns;
     struct list ready;
     struct list dirty;
+    struct buf spare; /* empty: the next `out` of a connection that has none */
     struct htab txns;
     uint32_t nconns;
     uint32_t last_txn;

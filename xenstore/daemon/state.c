@@ -49,13 +49,14 @@ void state_note_change(struct server *s, enum change kind, struct path path, str
     struct {
         struct node_head h;
         char path[XENSTORE_ABS_PATH_MAX];
-    } rec = {.h = {.path_len = (uint16_t)path.len}};
+    } rec;
     const void *perms = NULL, *value = NULL;
     size_t perms_len = 0, value_len = 0;
 
     if (!s->journal.on) {
         return;
     }
+    rec.h = (struct node_head){.path_len = (uint16_t)path.len};
     memcpy(rec.path, path.s, path.len);
     if (kind == CHANGE_CREATE || kind == CHANGE_PERMS) {
         rec.h.nperms = (uint16_t)n->perms->n;

@@ -155,7 +155,7 @@ void htab_remove(struct htab *t, struct hlink *l)
         at = &(*at)->next;
     }
     *at = l->next;
-    if (--t->count == 0) {
+    if (--t->count == 0 && t->nbuckets > 16) {
         htab_free(t);
     }
 }

@@ -47,7 +47,7 @@ struct htab {
     size_t count;
 };
 void htab_insert(struct htab *t, struct hlink *l, uint64_t hash);
-void htab_remove(struct htab *t, struct hlink *l);
+void htab_remove(struct htab *t, struct hlink *l); /* an empty table keeps no more than 16 buckets */
 struct hlink *htab_first(const struct htab *t, uint64_t hash); /* first link with this very hash */
 struct hlink *htab_next(const struct hlink *l);                /* next link with the same hash */
 void htab_free(struct htab *t);

@@ -310,9 +310,10 @@ static void fire_below(struct removal *r, struct watch_point *p, size_t len, str
 void watch_removed(struct watch_index *x, struct path path, struct tree_node *removed)
 {
     struct watch_point *p = fire_along(x, path, removed->perms);
-    struct removal r = {.x = x};
+    struct removal r;
 
     if (p && p->nchildren) {
+        r.x = x;
         memcpy(r.path, path.s, path.len);
         fire_below(&r, p, path.len, removed);
     }

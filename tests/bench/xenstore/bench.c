@@ -2,12 +2,16 @@
  * The store beside Xen's two daemons: the same client, the same requests, one table.
  *
  * Rates depend on the machine and its other work; the CPU time that the daemon itself used for a request, and
- * the instructions it executed (valgrind's callgrind, difference of two runs), do so much less. --quick does
- * a tenth of it, --no-counts leaves the instructions out, --only-counts the rates.
+ * the instructions it executed (valgrind's callgrind), do so much less. Each try of a row lasts TRY_SECONDS, whatever
+ * a daemon gets done in it. --quick does a tenth of it, --no-counts leaves the instructions out, --only-counts the
+ * rates.
  */
 #include "peers.h"
 #include "rawclient.h"
+#include "simdomain.h"
 
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -61,40 +65,85 @@ static void op_fill(struct raw *c, unsigned i)
 enum burst_kind { BURST_READ, BURST_WRITE, BURST_TXN };
 typedef void op_fn(struct raw *c, unsigned i);
 
+#define TRIES       10
+#define TRY_SECONDS 0.05
+#define FOR_EVER    1e9
+
 struct result {
     double rate;   /* operations a second */
     double cpu_us; /* of the daemon for each */
 };
 
-static struct result measure(struct peer *p, op_fn *op, unsigned n)
-{
-    struct raw c;
-    struct result r;
+/* Between these two calls `n` operations were carried out. */
+struct clock {
+    struct peer *p;
     double start;
     unsigned long long cpu;
+};
+
+static struct clock clock_begin(struct peer *p)
+{
+    return (struct clock){p, now_s(), peer_cpu_ns(p)};
+}
+
+static struct result clock_end(const struct clock *k, double n)
+{
+    return (struct result){n / (now_s() - k->start), (double)(peer_cpu_ns(k->p) - k->cpu) / 1e3 / n};
+}
+
+/*
+ * Client and daemon on one processor, or wherever the scheduler likes. When each waits for the other anyway, where the
+ * scheduler happens to put them makes a factor of two and says nothing about the daemon.
+ */
+static void share_processor(const struct peer *p, bool share)
+{
+    static cpu_set_t all;
+    cpu_set_t one;
+
+    if (CPU_COUNT(&all) == 0) {
+        sched_getaffinity(0, sizeof(all), &all);
+    }
+    CPU_ZERO(&one);
+    for (int cpu = CPU_SETSIZE - 1; CPU_COUNT(&one) == 0; cpu--) {
+        if (CPU_ISSET(cpu, &all)) {
+            CPU_SET(cpu, &one);
+        }
+    }
+    must(sched_setaffinity(0, sizeof(one), share ? &one : &all) == 0 &&
+             sched_setaffinity(p->pid, sizeof(one), share ? &one : &all) == 0,
+         "choose a processor");
+}
+
+/* At most `max` operations one after the other by one client, for at most `seconds`. */
+static struct result measure(struct peer *p, op_fn *op, unsigned max, double seconds)
+{
+    struct raw c;
+    struct clock k;
+    unsigned i = 0;
+    struct result r;
 
     must(raw_open(&c, p->socket), "connect");
     must(raw_write(&c, 0, "/bench/key", "value"), "first write");
     must(raw_write(&c, 0, "/bench/other", "value"), "first write");
-    cpu = peer_cpu_ns(p);
-    start = now_s();
-    for (unsigned i = 0; i < n; i++) {
-        op(&c, i);
+    share_processor(p, true);
+    k = clock_begin(p);
+    while (i < max && now_s() - k.start < seconds) {
+        op(&c, i++);
     }
-    r.rate = n / (now_s() - start);
-    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / n;
+    r = clock_end(&k, i);
+    share_processor(p, false);
     close(c.fd);
     return r;
 }
 
-/* Many clients at once: all send, then all read, in rounds. Each round is `steps` requests per client. */
-static struct result measure_many(struct peer *p, unsigned clients, unsigned rounds, bool txn)
+/* Many clients at once: all send, then all read, in rounds: one read and one write each, or one transaction. */
+static struct result measure_many(struct peer *p, unsigned clients, bool txn, double seconds)
 {
     struct raw *c = calloc(clients, sizeof(*c));
     uint32_t *tx = calloc(clients, sizeof(*tx));
+    struct clock k;
+    unsigned rounds = 0;
     struct result r;
-    double start;
-    unsigned long long cpu;
     char b[64];
     size_t len = raw_pair(b, "/bench/key", "value", false);
 
@@ -102,9 +151,8 @@ static struct result measure_many(struct peer *p, unsigned clients, unsigned rou
         must(raw_open(&c[i], p->socket), "connect");
         must(raw_path(&c[i], XS_READ, 0, "/"), "first read");
     }
-    cpu = peer_cpu_ns(p);
-    start = now_s();
-    for (unsigned k = 0; k < rounds; k++) {
+    k = clock_begin(p);
+    for (; now_s() - k.start < seconds; rounds++) {
         for (unsigned step = 0; step < (txn ? 4 : 2); step++) {
             for (unsigned i = 0; i < clients; i++) {
                 char path[64];
@@ -131,8 +179,7 @@ static struct result measure_many(struct peer *p, unsigned clients, unsigned rou
             }
         }
     }
-    r.rate = (double)clients * rounds * (txn ? 1 : 2) / (now_s() - start);
-    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / clients / rounds / (txn ? 1 : 2);
+    r = clock_end(&k, (double)clients * rounds * (txn ? 1 : 2));
     for (unsigned i = 0; i < clients; i++) {
         close(c[i].fd);
     }
@@ -147,14 +194,13 @@ static struct result measure_many(struct peer *p, unsigned clients, unsigned rou
  * One client that does not wait for each reply: BURST requests, then their replies. For transactions it
  * starts a burst of them, reads in all, writes in all (each to a node of its own), ends all.
  */
-static struct result measure_bursts(struct peer *p, unsigned bursts, enum burst_kind kind)
+static struct result measure_bursts(struct peer *p, enum burst_kind kind, double seconds)
 {
     struct raw c;
     struct result r;
     uint32_t tx[BURST] = {0};
-    unsigned steps = kind == BURST_TXN ? 4 : 1;
-    unsigned long long cpu;
-    double start;
+    unsigned steps = kind == BURST_TXN ? 4 : 1, bursts = 0;
+    struct clock k;
     char b[64], path[32];
     size_t len;
 
@@ -164,9 +210,8 @@ static struct result measure_bursts(struct peer *p, unsigned bursts, enum burst_
         snprintf(path, sizeof(path), "/bench/b%u/k", i);
         must(raw_write(&c, 0, path, "value"), "first write");
     }
-    cpu = peer_cpu_ns(p);
-    start = now_s();
-    for (unsigned k = 0; k < bursts; k++) {
+    k = clock_begin(p);
+    for (; now_s() - k.start < seconds; bursts++) {
         for (unsigned step = 0; step < steps; step++) {
             for (unsigned i = 0; i < BURST; i++) {
                 snprintf(path, sizeof(path), "/bench/b%u/k", i);
@@ -189,8 +234,7 @@ static struct result measure_bursts(struct peer *p, unsigned bursts, enum burst_
             }
         }
     }
-    r.rate = (double)bursts * BURST / (now_s() - start);
-    r.cpu_us = (double)(peer_cpu_ns(p) - cpu) / 1e3 / bursts / BURST;
+    r = clock_end(&k, (double)bursts * BURST);
     close(c.fd);
     return r;
 }
@@ -224,6 +268,32 @@ static void drop_watches(struct watchers *w)
     while (w->n) {
         close(w->c[--w->n].fd);
     }
+}
+
+#define IDLE_DOMAINS 1000
+
+/* What an introduced domain costs that does nothing. Its page is shared memory and not counted. */
+static double domain_memory(struct peer *p)
+{
+    static struct simdomain d[IDLE_DOMAINS];
+    double before, after;
+    struct raw c;
+    char b[32];
+
+    must(raw_open(&c, p->socket), "connect");
+    before = (double)peer_memory(p);
+    for (unsigned i = 0; i < IDLE_DOMAINS; i++) {
+        must(sim_create(&d[i], p->dir, i + 1), "make a simulated domain");
+        must(raw_call(&c, XS_INTRODUCE, 0, b, (size_t)snprintf(b, sizeof(b), "%u%c1%c9", i + 1, 0, 0) + 1) &&
+                 raw_ok(&c),
+             c.body);
+    }
+    after = (double)peer_memory(p);
+    for (unsigned i = 0; i < IDLE_DOMAINS; i++) {
+        sim_destroy(&d[i]);
+    }
+    close(c.fd);
+    return (after - before) / IDLE_DOMAINS;
 }
 
 /* What a connected client that has done a little and is idle costs. */
@@ -307,120 +377,168 @@ static void keep_best(struct result *best, struct result now)
     best->cpu_us = best->cpu_us == 0 || now.cpu_us < best->cpu_us ? now.cpu_us : best->cpu_us;
 }
 
-static struct result run_load(struct peer *p, enum load l, unsigned scale)
+static struct result run_load(struct peer *p, enum load l, double seconds)
 {
     switch (l) {
     case L_READ:
-        return measure(p, op_read, 20000 / scale);
+        return measure(p, op_read, UINT32_MAX, seconds);
     case L_TXN:
-        return measure(p, op_txn, 5000 / scale);
+        return measure(p, op_txn, UINT32_MAX, seconds);
     case L_BREAD:
-        return measure_bursts(p, 1000 / scale, BURST_READ);
+        return measure_bursts(p, BURST_READ, seconds);
     case L_BWRITE:
-        return measure_bursts(p, 1000 / scale, BURST_WRITE);
+        return measure_bursts(p, BURST_WRITE, seconds);
     case L_BTXN:
-        return measure_bursts(p, 250 / scale, BURST_TXN);
+        return measure_bursts(p, BURST_TXN, seconds);
     case L_MANY:
-        return measure_many(p, 64, 100 / scale, false);
+        return measure_many(p, 64, false, seconds);
     case L_MANY_TXN:
-        return measure_many(p, 64, 50 / scale, true);
+        return measure_many(p, 64, true, seconds);
     case L_THOUSAND:
-        return measure_many(p, 1000, 10 / scale + 1, false);
+        return measure_many(p, 1000, false, seconds);
     default:
-        return measure(p, op_write, (l == L_W100K ? 1000 : 20000) / scale);
+        return measure(p, op_write, UINT32_MAX, seconds);
     }
 }
 
-#define TRIES 5
+/*
+ * A transaction is four round trips. A daemon that does no work at all shows what the client, the socket and the two
+ * switches of a round trip take, and so how far any daemon can be from the better of the two.
+ */
+static void show_bound(const char *base, const struct result *r, double seconds)
+{
+    struct result floor = {0};
+    struct peer p;
+
+    peer_start(&p, PEER_NOTHING, base, NULL);
+    for (unsigned try = 0; try < TRIES; try++) {
+        keep_best(&floor, measure(&p, op_txn, UINT32_MAX, seconds));
+    }
+    peer_stop(&p);
+    printf("%-32s %10.0f/s %7.2f us  %.2fx ours, %.2fx xenstored\n", "  a daemon that only answers",
+           floor.rate, floor.cpu_us, floor.rate / r[PEER_OURS].rate, floor.rate / r[PEER_XENSTORED].rate);
+}
+
+static void show_memory(const char *what, const double *bytes, const bool *present)
+{
+    printf("%-32s", what);
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        if (bytes[k] > 0) {
+            printf(" %20.0f   ", bytes[k]);
+        } else if (present[k]) {
+            printf(" %20s   ", "-");
+        }
+    }
+    printf("\n");
+}
+
+struct rates {
+    struct peer p[PEER_COUNT];
+    struct watchers watchers[PEER_COUNT];
+    struct result r[L_COUNT][PEER_COUNT];
+    double per_node[PEER_COUNT], per_client[PEER_COUNT], per_domain[PEER_COUNT];
+};
+
+/* Fills a store of its own, then measures what idle clients and domains add to a fresh one, which stays. */
+static void run_sizes(struct rates *t, const char *base, unsigned scale, unsigned k)
+{
+    double before;
+
+    peer_start(&t->p[k], (enum peer_kind)k, base, NULL);
+    before = (double)peer_memory(&t->p[k]);
+    t->r[L_FILL][k] = measure(&t->p[k], op_fill, 100000 / scale, FOR_EVER);
+    t->per_node[k] = ((double)peer_memory(&t->p[k]) - before) / (100000 / scale);
+    peer_stop(&t->p[k]);
+    if (k != PEER_OXENSTORED) { /* which does not survive the shim's pages */
+        peer_start(&t->p[k], (enum peer_kind)k, base, NULL);
+        t->per_domain[k] = domain_memory(&t->p[k]);
+        peer_stop(&t->p[k]);
+    }
+    peer_start(&t->p[k], (enum peer_kind)k, base, NULL);
+    t->per_client[k] = client_memory(&t->p[k]);
+}
+
+static void run_row(struct rates *t, enum load l, unsigned scale, const bool *present)
+{
+    unsigned watches = l == L_W10K ? 10000 : (l == L_W100K ? 100000 : 0);
+    unsigned tries = l == L_THOUSAND ? TRIES / 3 : TRIES; /* connecting so many takes the peers long */
+
+    for (unsigned k = 0; k < PEER_COUNT && watches; k++) {
+        if (present[k]) {
+            add_watches(&t->p[k], watches / scale, &t->watchers[k]);
+        }
+    }
+    for (unsigned try = 0; try < tries * PEER_COUNT && l != L_FILL; try++) {
+        unsigned k = try % PEER_COUNT;
+
+        if (present[k]) {
+            keep_best(&t->r[l][k], run_load(&t->p[k], l, TRY_SECONDS / scale));
+        }
+    }
+    show(load_name[l], t->r[l], present);
+    if (l == L_COUNT - 1) {
+        return; /* the daemons end before their clients: hanging up so many takes the peers long, too */
+    }
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        drop_watches(&t->watchers[k]);
+    }
+}
 
 static void run_rates(const char *base, unsigned scale, const bool *present)
 {
-    static struct result r[L_COUNT][PEER_COUNT];
-    static struct peer p[PEER_COUNT];
-    static struct watchers w[PEER_COUNT];
-    double per_node[PEER_COUNT] = {0}, per_client[PEER_COUNT] = {0};
+    static struct rates t;
+    const struct result *none, *many, *most;
 
-    for (unsigned try = 0; try < 3 * PEER_COUNT; try++) {
-        unsigned k = try % PEER_COUNT;
-        double before;
-
-        if (!present[k]) {
-            continue;
-        }
-        peer_start(&p[k], (enum peer_kind)k, base, NULL);
-        before = (double)peer_memory(&p[k]);
-        keep_best(&r[L_FILL][k], measure(&p[k], op_fill, 100000 / scale));
-        per_node[k] = ((double)peer_memory(&p[k]) - before) / (100000 / scale);
-        peer_stop(&p[k]);
-    }
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         if (present[k]) {
-            peer_start(&p[k], (enum peer_kind)k, base, NULL);
-            per_client[k] = client_memory(&p[k]);
+            run_sizes(&t, base, scale, k);
         }
     }
-    printf("best of %u tries; time is what the daemon itself used for each operation\n%-32s", TRIES, "");
+    printf("best of %u tries of %.3f s; time is what the daemon itself used for each operation\n%-32s", TRIES,
+           TRY_SECONDS / scale, "");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         printf(" %23s", peer_name((enum peer_kind)k));
     }
     printf("  bulkhead against the better\n");
     for (unsigned l = 0; l < L_COUNT; l++) {
-        unsigned watches = l == L_W10K ? 10000 : (l == L_W100K ? 100000 : 0);
-
-        for (unsigned k = 0; k < PEER_COUNT && watches; k++) {
-            if (present[k]) {
-                add_watches(&p[k], watches / scale, &w[k]);
-            }
+        run_row(&t, (enum load)l, scale, present);
+        if (l == L_TXN && present[PEER_XENSTORED]) {
+            show_bound(base, t.r[l], TRY_SECONDS / scale);
         }
-        for (unsigned try = 0; try < TRIES * PEER_COUNT && l != L_FILL; try++) {
-            unsigned k = try % PEER_COUNT;
-
-            if (present[k]) {
-                keep_best(&r[l][k], run_load(&p[k], (enum load)l, scale));
-            }
-        }
-        for (unsigned k = 0; k < PEER_COUNT; k++) {
-            drop_watches(&w[k]);
-        }
-        show(load_name[l], r[l], present);
     }
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         if (present[k]) {
-            peer_stop(&p[k]);
+            peer_stop(&t.p[k]);
+            drop_watches(&t.watchers[k]);
         }
     }
-    printf("%-32s", "memory for each node, bytes");
-    for (unsigned k = 0; k < PEER_COUNT; k++) {
-        printf(" %23.0f", per_node[k]);
-    }
-    printf("\n%-32s", "memory for each idle client");
-    for (unsigned k = 0; k < PEER_COUNT; k++) {
-        printf(" %23.0f", per_client[k]);
-    }
-    printf("\nwrites with 10000 watches: %.1f %% of the daemon's time with none; with 100000: %.1f %%\n",
-           100 * r[L_W10K][0].cpu_us / r[L_W0][0].cpu_us, 100 * r[L_W100K][0].cpu_us / r[L_W0][0].cpu_us);
+    show_memory("memory of a node, bytes", t.per_node, present);
+    show_memory("memory of an idle client", t.per_client, present);
+    show_memory("memory of an idle domain", t.per_domain, present);
+    none = &t.r[L_W0][PEER_OURS];
+    many = &t.r[L_W10K][PEER_OURS];
+    most = &t.r[L_W100K][PEER_OURS];
+    printf("writes with 10000 watches: %.1f %% of the rate with none, %.1f %% of the daemon's time; with "
+           "100000: "
+           "%.1f %%, %.1f %%\n",
+           100 * many->rate / none->rate, 100 * many->cpu_us / none->cpu_us, 100 * most->rate / none->rate,
+           100 * most->cpu_us / none->cpu_us);
 }
 
-/* Instructions of a run with n operations, from callgrind's summary. */
-static double count_run(const char *base, enum peer_kind kind, op_fn *op, unsigned n, unsigned watches)
+/* Instructions for each of n operations: what callgrind counted between its zero and its dump number `dump`. */
+static double count_ops(struct peer *p, const char *counts, unsigned dump, op_fn *op, unsigned n)
 {
-    char counts[300], line[256];
-    struct peer p;
-    static struct watchers w;
+    char file[320], line[256];
     double sum = 0;
     FILE *f;
 
-    snprintf(counts, sizeof(counts), "%s/counts", base);
-    unlink(counts);
-    peer_start(&p, kind, base, counts);
-    if (watches) {
-        add_watches(&p, watches, &w);
-    }
-    measure(&p, op, n);
-    peer_stop(&p);
-    drop_watches(&w);
-    f = fopen(counts, "r");
-    must(f, "callgrind's result");
+    measure(p, op, n / 4, FOR_EVER);
+    peer_callgrind(p, "-z");
+    measure(p, op, n, FOR_EVER);
+    peer_callgrind(p, "-d");
+    snprintf(file, sizeof(file), "%s.%u", counts, dump);
+    f = fopen(file, "r");
+    must(f, file);
     while (fgets(line, sizeof(line), f)) {
         double v;
 
@@ -429,7 +547,7 @@ static double count_run(const char *base, enum peer_kind kind, op_fn *op, unsign
         }
     }
     fclose(f);
-    return sum;
+    return sum / n;
 }
 
 static void run_counts(const char *base, const bool *present)
@@ -445,22 +563,34 @@ static void run_counts(const char *base, const bool *present)
         {"transaction (4 requests)", op_txn, 0},
         {"fill", op_fill, 0},
     };
+    static struct watchers w;
+    double count[sizeof(row) / sizeof(row[0])][PEER_COUNT] = {0};
+    char counts[300];
 
+    for (unsigned k = 0; k < PEER_COUNT; k++) {
+        struct peer p;
+
+        if (!present[k]) {
+            continue;
+        }
+        snprintf(counts, sizeof(counts), "%s/counts-%u", base, k);
+        peer_start(&p, (enum peer_kind)k, base, counts);
+        for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+            add_watches(&p, row[i].watches, &w);
+            count[i][k] = count_ops(&p, counts, i + 1, row[i].op, 1000);
+            drop_watches(&w);
+        }
+        peer_stop(&p);
+    }
     printf("\ninstructions for each operation (user space, callgrind)\n");
     for (unsigned i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
         printf("%-34s", row[i].name);
         for (unsigned k = 0; k < PEER_COUNT; k++) {
-            double few, many;
-
-            if (!present[k]) {
-                continue;
+            if (present[k]) {
+                printf(" %12s %9.0f", peer_name((enum peer_kind)k), count[i][k]);
             }
-            few = count_run(base, (enum peer_kind)k, row[i].op, 500, row[i].watches);
-            many = count_run(base, (enum peer_kind)k, row[i].op, 2500, row[i].watches);
-            printf(" %12s %9.0f", peer_name((enum peer_kind)k), (many - few) / 2000);
         }
         printf("\n");
-        fflush(stdout);
     }
 }
 
@@ -469,6 +599,7 @@ int main(int argc, char **argv)
     char base[] = "/dev/shm/bh-xs-bench-XXXXXX", command[80];
     bool present[PEER_COUNT];
     bool counts = true, rates = true;
+    struct rlimit files;
     unsigned scale = 1;
 
     for (int i = 1; i < argc; i++) {
@@ -476,6 +607,9 @@ int main(int argc, char **argv)
         rates &= strcmp(argv[i], "--only-counts") != 0;
         scale = strcmp(argv[i], "--quick") == 0 ? 10 : scale;
     }
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    must(setrlimit(RLIMIT_NOFILE, &files) == 0, "raise the limit of open files");
     must(mkdtemp(base), "mkdtemp");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         present[k] = peer_present((enum peer_kind)k);

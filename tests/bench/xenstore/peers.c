@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,10 +16,11 @@
 static const struct {
     const char *name;
     const char *program;
-} peers[PEER_COUNT] = {
+} peers[PEER_COUNT + 1] = {
     [PEER_OURS] = {"bulkhead", XS_OURS},
     [PEER_XENSTORED] = {"xenstored", "/usr/lib/xen-4.17/bin/xenstored"},
     [PEER_OXENSTORED] = {"oxenstored", "/usr/lib/xen-4.17/bin/oxenstored"},
+    [PEER_NOTHING] = {"nothing", NULL},
 };
 
 bool peer_present(enum peer_kind kind)
@@ -47,6 +50,30 @@ static void private_run_dir(void)
          "cannot give oxenstored a directory of its own");
 }
 
+/* One client at a time, one request at a time. */
+static void serve_nothing(const struct peer *p)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), poll = epoll_create1(0);
+    static char message[XENSTORE_PAYLOAD_MAX + sizeof(struct xsd_sockmsg)];
+    struct xsd_sockmsg *hdr = (struct xsd_sockmsg *)message;
+
+    memcpy(sa.sun_path, p->socket, strnlen(p->socket, sizeof(sa.sun_path) - 1));
+    must(bind(listener, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(listener, 4) == 0, p->socket);
+    for (;;) {
+        int fd = accept(listener, NULL, NULL);
+        struct epoll_event ev = {.events = EPOLLIN};
+
+        must(fd >= 0 && epoll_ctl(poll, EPOLL_CTL_ADD, fd, &ev) == 0, "accept");
+        while (epoll_wait(poll, &ev, 1, -1) == 1 && recv(fd, message, sizeof(message), MSG_DONTWAIT) > 0) {
+            hdr->len = 2;
+            memcpy(hdr + 1, "7", 2);
+            must(send(fd, message, sizeof(*hdr) + 2, MSG_NOSIGNAL) > 0, "send");
+        }
+        close(fd);
+    }
+}
+
 static void run_peer(const struct peer *p, const char *counts)
 {
     char out[240], config[240], log[240];
@@ -58,6 +85,9 @@ static void run_peer(const struct peer *p, const char *counts)
     snprintf(log, sizeof(log), "%s/log", p->dir);
     fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
     must(fd >= 0 && dup2(fd, 1) >= 0 && dup2(fd, 2) >= 0, log);
+    if (p->kind == PEER_NOTHING) {
+        serve_nothing(p);
+    }
     if (counts) {
         snprintf(out, sizeof(out), "--callgrind-out-file=%s", counts);
         argv[n++] = "valgrind";
@@ -102,6 +132,7 @@ static void launch(struct peer *p, const char *counts)
     p->pid = fork();
     must(p->pid >= 0, "fork");
     if (p->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* no daemon outlives its test */
         run_peer(p, counts);
     }
     if (p->kind == PEER_OXENSTORED) {
@@ -144,6 +175,14 @@ void peer_stop(struct peer *p)
 
     kill(p->pid, SIGTERM);
     waitpid(p->pid, &status, 0);
+}
+
+void peer_callgrind(const struct peer *p, const char *option)
+{
+    char command[80];
+
+    snprintf(command, sizeof(command), "callgrind_control %s %d >/dev/null 2>&1", option, (int)p->pid);
+    must(system(command) == 0, command);
 }
 
 unsigned long long peer_cpu_ns(const struct peer *p)

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum peer_kind { PEER_OURS, PEER_XENSTORED, PEER_OXENSTORED, PEER_COUNT };
+/* PEER_NOTHING answers every request with the same few bytes and keeps nothing: what any daemon behind a socket costs at
+ * least. It is not one of the PEER_COUNT that are compared. */
+enum peer_kind { PEER_OURS, PEER_XENSTORED, PEER_OXENSTORED, PEER_COUNT, PEER_NOTHING = PEER_COUNT };
 
 struct peer {
     enum peer_kind kind;
@@ -23,6 +25,8 @@ void peer_start(struct peer *p, enum peer_kind kind, const char *base, const cha
 /* Starts our daemon again on the state that it left. */
 void peer_restart(struct peer *p);
 void peer_stop(struct peer *p);
+/* Tells callgrind, under which it runs, to begin counting anew, or to write what was counted since. */
+void peer_callgrind(const struct peer *p, const char *option);
 /* CPU time used so far, in ns. */
 unsigned long long peer_cpu_ns(const struct peer *p);
 /* Resident memory that is its own, in bytes. */

@@ -122,6 +122,7 @@ static void permission_rules(void **state)
     perms_put(&t, p);
     perms_put(&t, again);
     assert_int_equal(t.sets.count, 0);
+    htab_free(&t.sets);
 }
 
 static void rings(void **state)
