@@ -141,12 +141,18 @@ int cmd_mem_set(struct call *call)
 
 int cmd_mem_max(struct call *call)
 {
+    struct bh_domain info;
     unsigned int domid;
     uint64_t kib;
     char path[64], text[32];
 
     if (!find_domain(call, call->args[0], &domid) || !parse_memory(call, call->args[1], &kib))
         return 1;
+    if (bh_domain_info(call->h, domid, &info))
+        return failed(call);
+    if (kib < info.memory_kib)
+        return failed_text(call, "domain %u has %lu MiB now, more than %lu MiB; mem-set it lower first",
+                           domid, info.memory_kib >> 10, kib >> 10);
     snprintf(path, sizeof(path), "/local/domain/%u/memory/static-max", domid);
     snprintf(text, sizeof(text), "%lu", kib);
     if (bh_set_memory_max(call->h, domid, kib) || bh_store_set(call->h, path, text))
@@ -271,75 +277,140 @@ int cmd_vcpu_pin(struct call *call)
 
 /* ---- scheduling ---- */
 
-static int sched_list(struct call *call, unsigned int sched_id, int only)
+static void pool_name(const struct bh_cpupool *pool, char *out, size_t size)
+{
+    if (pool->name)
+        snprintf(out, size, "%s", pool->name);
+    else
+        snprintf(out, size, "Pool-%u", pool->id);
+}
+
+/* The scheduler's own parameters in one pool, as xl prints them. */
+static int print_pool(struct call *call, const struct bh_cpupool *pool)
+{
+    struct bh_sched_pool p;
+    char name[256];
+
+    if (bh_sched_pool_get(call->h, pool->id, pool->scheduler, &p))
+        return failed(call);
+    pool_name(pool, name, sizeof(name));
+    if (pool->scheduler == 5)
+        printf("Cpupool %s: tslice=%ums ratelimit=%uus migration-delay=%uus\n", name, p.tslice_ms,
+               p.ratelimit_us, p.migration_delay_us);
+    else
+        printf("Cpupool %s: ratelimit=%uus\n", name, p.ratelimit_us);
+    return 0;
+}
+
+static void print_params(yajl_gen gen, const char *name, unsigned int domid, const struct bh_sched *s)
+{
+    if (gen) {
+        yajl_gen_map_open(gen);
+        json_pair(gen, "name", name);
+        json_number(gen, "domid", domid);
+        json_number(gen, "weight", s->weight);
+        json_number(gen, "cap", s->cap);
+        yajl_gen_map_close(gen);
+    } else {
+        printf("%-33s %4u %6u %4u\n", name, domid, s->weight, s->cap);
+    }
+}
+
+/* The domains of one pool, or only one of them. */
+static int print_domains(struct call *call, yajl_gen gen, unsigned int pool, int only)
 {
     struct named_list list;
-    yajl_gen gen = call->json ? json_begin() : NULL;
-    bool credit = sched_id == 5;
 
     if (named_list_get(call, &list))
         return failed(call);
-    if (gen)
-        yajl_gen_array_open(gen);
-    else
+    if (!gen)
         printf("%-33s %4s %6s %4s\n", "Name", "ID", "Weight", "Cap");
     for (unsigned int i = 0; i < list.count; i++) {
+        const struct bh_domain *d = &list.domains[i];
         struct bh_sched s;
 
-        if ((only >= 0 && list.domains[i].domid != (unsigned int)only) ||
-            bh_sched_get(call->h, list.domains[i].domid, &s) || (s.scheduler == 5) != credit)
+        if (d->cpupool != pool || (only >= 0 && d->domid != (unsigned int)only))
             continue;
-        if (gen) {
-            yajl_gen_map_open(gen);
-            json_pair(gen, "name", shown_name(&list, i));
-            json_number(gen, "domid", list.domains[i].domid);
-            json_number(gen, "weight", s.weight);
-            json_number(gen, "cap", s.cap);
-            yajl_gen_map_close(gen);
-        } else {
-            printf("%-33s %4u %6u %4u\n", shown_name(&list, i), list.domains[i].domid, s.weight, s.cap);
-        }
-    }
-    if (gen) {
-        yajl_gen_array_close(gen);
-        json_end(gen);
+        /* One that ended meanwhile is not listed. */
+        if (bh_sched_get(call->h, d->domid, &s) == 0)
+            print_params(gen, shown_name(&list, i), d->domid, &s);
     }
     bh_error_clear(call->h);
     named_list_free(&list);
     return 0;
 }
 
+/* Pools with this scheduler, and their domains; `pool` and `only` (< 0: all) narrow it down. */
+static int sched_list(struct call *call, unsigned int sched_id, int pool, int only)
+{
+    struct bh_cpupool *list;
+    unsigned int count;
+    yajl_gen gen;
+    int rc = 0;
+
+    if (bh_cpupool_list(call->h, &list, &count))
+        return failed(call);
+    gen = call->json ? json_begin() : NULL;
+    if (gen)
+        yajl_gen_array_open(gen);
+    for (unsigned int i = 0; i < count && !rc; i++) {
+        if (list[i].scheduler != sched_id || (pool >= 0 && list[i].id != (unsigned int)pool))
+            continue;
+        if (!gen && only < 0)
+            rc = print_pool(call, &list[i]);
+        if (!rc)
+            rc = print_domains(call, gen, list[i].id, only);
+    }
+    if (gen) {
+        yajl_gen_array_close(gen);
+        json_end(gen);
+    }
+    bh_cpupool_list_free(list, count);
+    return rc;
+}
+
+static bool sched_number(struct call *call, char letter, const char *what, unsigned int max,
+                         unsigned int *out)
+{
+    unsigned long value;
+
+    if (!call->values[(int)letter])
+        return true;
+    if (!parse_number(call, what, call->values[(int)letter], max, &value))
+        return false;
+    *out = value;
+    return true;
+}
+
 static int sched_pool(struct call *call, unsigned int sched_id, unsigned int pool)
 {
+    struct bh_cpupool *list;
     struct bh_sched_pool p;
-    unsigned long value;
-    bool set = false;
+    unsigned int count;
+    int rc = 0;
 
-    if (bh_sched_pool_get(call->h, pool, sched_id, &p))
-        return failed(call);
-    if (call->values['t'] && (set = true) && parse_number(call, "tslice", call->values['t'], 1000, &value))
-        p.tslice_ms = value;
-    if (call->values['r'] && (set = true) &&
-        parse_number(call, "ratelimit", call->values['r'], 500000, &value))
-        p.ratelimit_us = value;
-    if (call->values['m'] && (set = true) &&
-        parse_number(call, "migration delay", call->values['m'], 100000, &value))
-        p.migration_delay_us = value;
-    if (set)
+    if (call->values['t'] || call->values['r'] || call->values['m']) {
+        if (bh_sched_pool_get(call->h, pool, sched_id, &p))
+            return failed(call);
+        if (!sched_number(call, 't', "tslice", 1000, &p.tslice_ms) ||
+            !sched_number(call, 'r', "ratelimit", 500000, &p.ratelimit_us) ||
+            !sched_number(call, 'm', "migration delay", 100000, &p.migration_delay_us))
+            return 1;
         return bh_sched_pool_set(call->h, pool, sched_id, &p) ? failed(call) : 0;
-    if (sched_id == 5)
-        printf("Cpupool %u: tslice=%ums ratelimit=%uus migration-delay=%uus\n", pool, p.tslice_ms,
-               p.ratelimit_us, p.migration_delay_us);
-    else
-        printf("Cpupool %u: ratelimit=%uus\n", pool, p.ratelimit_us);
-    return 0;
+    }
+    if (bh_cpupool_list(call->h, &list, &count))
+        return failed(call);
+    for (unsigned int i = 0; i < count && !rc; i++)
+        if (list[i].id == pool)
+            rc = print_pool(call, &list[i]);
+    bh_cpupool_list_free(list, count);
+    return rc;
 }
 
 static int sched_command(struct call *call, unsigned int sched_id)
 {
-    unsigned long weight, cap;
-    unsigned int domid, pool = 0;
-    int new_weight = -1, new_cap = -1;
+    unsigned int domid, pool = 0, weight = -1U, cap = -1U;
+    struct bh_domain info;
 
     if (call->values['p'] && bh_cpupool_find(call->h, call->values['p'], &pool))
         return failed(call);
@@ -348,23 +419,17 @@ static int sched_command(struct call *call, unsigned int sched_id)
     if (!call->values['d']) {
         if (call->values['w'] || call->values['c'])
             return wrong_usage(call, "wants a domain (-d) for a weight or cap");
-        return sched_list(call, sched_id, -1);
+        return sched_list(call, sched_id, call->values['p'] ? (int)pool : -1, -1);
     }
     if (!find_domain(call, call->values['d'], &domid))
         return 1;
+    if (bh_domain_info(call->h, domid, &info))
+        return failed(call);
     if (!call->values['w'] && !call->values['c'])
-        return sched_list(call, sched_id, domid);
-    if (call->values['w']) {
-        if (!parse_number(call, "weight", call->values['w'], 65535, &weight))
-            return 1;
-        new_weight = weight;
-    }
-    if (call->values['c']) {
-        if (!parse_number(call, "cap", call->values['c'], 51200, &cap))
-            return 1;
-        new_cap = cap;
-    }
-    return bh_sched_set(call->h, domid, new_weight, new_cap) ? failed(call) : 0;
+        return sched_list(call, sched_id, info.cpupool, domid);
+    if (!sched_number(call, 'w', "weight", 65535, &weight) || !sched_number(call, 'c', "cap", 51200, &cap))
+        return 1;
+    return bh_sched_set(call->h, domid, weight, cap) ? failed(call) : 0;
 }
 
 int cmd_sched_credit(struct call *call)

@@ -78,7 +78,7 @@ static bool scheduler_by_name(const char *name, unsigned int *id)
 /* name = "...", sched = "...", cpus = [ "0", "1" ] or "0-1" */
 int cmd_cpupool_create(struct call *call)
 {
-    unsigned int first = 0, id, sched = 0;
+    unsigned int first = 0, id, sched = 0, cpu_count = 0;
     const char *file = call->values['f'];
     struct bh_physinfo info;
     struct bh_cpumap cpus = {{0}};
@@ -115,6 +115,8 @@ int cmd_cpupool_create(struct call *call)
             if (bh_cpumap_test(&some, cpu))
                 bh_cpumap_set(&cpus, cpu, true);
     }
+    for (unsigned int cpu = 0; !rc && cpu <= info.max_cpu_id; cpu++)
+        cpu_count += bh_cpumap_test(&cpus, cpu);
     if (!rc && !call->values['n'] &&
         bh_cpupool_create(call->h, name->text, sched ? sched : info.scheduler, &id))
         rc = failed(call);
@@ -124,8 +126,8 @@ int cmd_cpupool_create(struct call *call)
             bh_cpupool_destroy(call->h, id);
         }
     if (!rc && !call->json)
-        printf("cpupool name:   %s\nscheduler:      %s\n", name->text,
-               bh_scheduler_name(sched ? sched : info.scheduler));
+        printf("cpupool name:   %s\nscheduler:      %s\nnumber of cpus: %u\n", name->text,
+               bh_scheduler_name(sched ? sched : info.scheduler), cpu_count);
     doc_free(doc);
     return rc;
 }

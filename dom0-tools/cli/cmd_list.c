@@ -167,11 +167,29 @@ static void list_json(struct call *call, const struct named_list *list)
     json_end(gen);
 }
 
-static void list_table(struct call *call, const struct named_list *list)
+/* As xl shows it; a pool without a name in the store by its number. */
+static void print_pool(const struct bh_cpupool *pools, unsigned int count, unsigned int id)
 {
+    char name[24];
+
+    for (unsigned int i = 0; i < count; i++)
+        if (pools[i].id == id && pools[i].name) {
+            printf("%16s", pools[i].name);
+            return;
+        }
+    snprintf(name, sizeof(name), "Pool-%u", id);
+    printf("%16s", name);
+}
+
+static int list_table(struct call *call, const struct named_list *list)
+{
+    struct bh_cpupool *pools = NULL;
+    unsigned int pool_count = 0;
     bool verbose = call->values['v'], context = call->values['Z'], pool = call->values['c'],
          numa = call->values['n'];
 
+    if (pool && bh_cpupool_list(call->h, &pools, &pool_count))
+        return failed(call);
     printf("Name                                        ID   Mem VCPUs\tState\tTime(s)");
     printf("%s%s%s%s\n", verbose ? "   UUID                            Reason-Code\tSecurity Label" : "",
            context && !verbose ? "   Security Label" : "", pool ? "         Cpupool" : "",
@@ -195,16 +213,19 @@ static void list_table(struct call *call, const struct named_list *list)
         if (context || verbose)
             printf(" %16s", "-");
         if (pool)
-            printf(" %15s%u", "Pool-", d->cpupool);
+            print_pool(pools, pool_count, d->cpupool);
         if (numa)
             printf(" all");
         putchar('\n');
     }
+    bh_cpupool_list_free(pools, pool_count);
+    return 0;
 }
 
 int cmd_list(struct call *call)
 {
     struct named_list list;
+    int rc = 0;
 
     if (named_list_get(call, &list))
         return failed(call);
@@ -215,9 +236,9 @@ int cmd_list(struct call *call)
     if (call->json || call->values['l'])
         list_json(call, &list);
     else
-        list_table(call, &list);
+        rc = list_table(call, &list);
     named_list_free(&list);
-    return 0;
+    return rc;
 }
 
 int cmd_vm_list(struct call *call)
@@ -564,19 +585,38 @@ int cmd_claims(struct call *call)
 {
     struct named_list list;
     struct bh_physinfo info;
+    yajl_gen gen = NULL;
 
     if (named_list_get(call, &list) || bh_get_physinfo(call->h, &info))
         return failed(call);
-    printf("Name                                        ID   Mem VCPUs\tState\tTime(s)  Claimed\n");
+    if (call->json) {
+        gen = json_begin();
+        yajl_gen_array_open(gen);
+    } else {
+        printf("Name                                        ID   Mem VCPUs\tState\tTime(s)  Claimed\n");
+    }
     for (unsigned int i = 0; i < list.count; i++) {
         const struct bh_domain *d = &list.domains[i];
         char state[7];
 
         state_letters(d, state);
-        printf("%-40s %5u %5lu %5u     %s  %8.1f %5lu\n", shown_name(&list, i), d->domid, d->memory_kib >> 10,
-               d->online_vcpus, state, (double)d->cpu_time_ns / 1e9, d->outstanding_kib >> 10);
+        if (gen) {
+            yajl_gen_map_open(gen);
+            json_pair(gen, "name", shown_name(&list, i));
+            json_number(gen, "domid", d->domid);
+            json_number(gen, "memory_kib", d->memory_kib);
+            json_number(gen, "claimed_kib", d->outstanding_kib);
+            yajl_gen_map_close(gen);
+        } else {
+            printf("%-40s %5u %5lu %5u     %s  %8.1f %5lu\n", shown_name(&list, i), d->domid,
+                   (d->memory_kib + d->outstanding_kib) >> 10, d->online_vcpus, state,
+                   (double)d->cpu_time_ns / 1e9, d->outstanding_kib >> 10);
+        }
     }
-    printf("Outstanding in the machine: %lu MiB\n", info.outstanding_kib >> 10);
+    if (gen) {
+        yajl_gen_array_close(gen);
+        json_end(gen);
+    }
     named_list_free(&list);
     return 0;
 }

@@ -410,6 +410,7 @@ static bool parse_options(struct call *call, int argc, char **argv, int *rc)
     /* Options may stand before and after the arguments, as with xl. */
     shorts[0] = '-';
     optind = 0;
+    opterr = 0;
     call->args = argv;
     while ((c = getopt_long(argc, argv, shorts, longs, NULL)) >= 0) {
         if (c == 1) {
@@ -423,7 +424,7 @@ static bool parse_options(struct call *call, int argc, char **argv, int *rc)
             *rc = 0;
             return false;
         } else if (c == '?') {
-            *rc = 2;
+            *rc = wrong_usage(call, "has no option \"%s\", or it lacks its value", argv[optind - 1]);
             return false;
         } else {
             call->values[c & 0xff] = optarg ? optarg : "";

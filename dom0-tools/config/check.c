@@ -325,12 +325,15 @@ static void check_together(struct doc *doc, struct bh_config *c)
 
 bool doc_check(struct doc *doc, struct bh_config *config)
 {
+    bool whole = !doc->error_count; /* a file that could not be read to its end lacks nothing for certain */
+
     bh_config_init(config);
     config->on_soft_reset = BH_DO_SOFT_RESET;
     for (unsigned int i = 0; i < doc->root->count; i++)
         check_one(doc, doc->root->names[i], doc->root->items[i], config);
     finish_cmdline(doc, config);
-    check_together(doc, config);
+    if (whole)
+        check_together(doc, config);
     if (doc->error_count)
         return false;
     config->source = write_json(doc);

@@ -229,7 +229,7 @@ void doc_say(struct doc *doc, enum severity severity, unsigned int line, const c
              ...)
 {
     struct diag *diags = reallocarray(doc->diags, doc->diag_count + 1, sizeof(*diags));
-    char *message = NULL, *text = NULL;
+    char *message = NULL, *text = NULL, where[16] = "";
     unsigned int at;
     va_list args;
 
@@ -241,8 +241,10 @@ void doc_say(struct doc *doc, enum severity severity, unsigned int line, const c
     if (vasprintf(&message, format, args) < 0)
         message = NULL;
     va_end(args);
+    if (line)
+        snprintf(where, sizeof(where), ":%u", line);
     if (message &&
-        asprintf(&text, "%s:%u: %s%s%s", doc->file, line, key ? key : "", key ? ": " : "", message) < 0)
+        asprintf(&text, "%s%s: %s%s%s", doc->file, where, key ? key : "", key ? ": " : "", message) < 0)
         text = NULL;
     free(message);
     if (!text)

@@ -253,7 +253,7 @@ static void drain(struct console *c)
 
     while (!c->broken && c->allowance) {
         size_t room = c->allowance < sizeof(text) ? c->allowance : sizeof(text);
-        size_t got = console_take(c->page, text, room, &c->broken);
+        size_t got = console_peek(c->page, text, room, &c->broken);
 
         if (c->broken)
             daemon_log("domain %u: its console ring is not in order; it is no longer served", c->domid);
@@ -262,6 +262,7 @@ static void drain(struct console *c)
         c->allowance -= got;
         any = true;
         spread(c, text, got);
+        console_done(c->page, got);
     }
     c->waiting = !c->broken && !c->allowance;
     if (any)

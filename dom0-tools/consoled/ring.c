@@ -1,6 +1,6 @@
 #include "ring.h"
 
-size_t console_take(struct console_page *page, char *to, size_t room, bool *broken)
+size_t console_peek(const struct console_page *page, char *to, size_t room, bool *broken)
 {
     uint32_t untrusted_prod = __atomic_load_n(&page->out_prod, __ATOMIC_ACQUIRE);
     uint32_t cons = __atomic_load_n(&page->out_cons, __ATOMIC_RELAXED);
@@ -14,8 +14,12 @@ size_t console_take(struct console_page *page, char *to, size_t room, bool *brok
         to[taken] = page->out[cons++ % CONSOLE_OUT_BYTES];
         taken++;
     }
-    __atomic_store_n(&page->out_cons, cons, __ATOMIC_RELEASE);
     return taken;
+}
+
+void console_done(struct console_page *page, size_t size)
+{
+    __atomic_store_n(&page->out_cons, page->out_cons + (uint32_t)size, __ATOMIC_RELEASE);
 }
 
 size_t console_give(struct console_page *page, const char *from, size_t size, bool *broken)

@@ -18,8 +18,11 @@ struct console_page {
     uint32_t in_cons, in_prod, out_cons, out_prod;
 };
 
-/* Takes what the guest wrote, at most room bytes. *broken: the guest's indexes make no sense. */
-size_t console_take(struct console_page *page, char *to, size_t room, bool *broken);
+/* Copies what the guest wrote, at most room bytes. *broken: the guest's indexes make no sense. */
+size_t console_peek(const struct console_page *page, char *to, size_t room, bool *broken);
+/* Gives the guest the room of `size` bytes back: called once they are in the log, so that a daemon that is killed in
+ * between repeats them rather than losing them. */
+void console_done(struct console_page *page, size_t size);
 /* Gives the guest input; returns how much fitted. */
 size_t console_give(struct console_page *page, const char *from, size_t size, bool *broken);
 

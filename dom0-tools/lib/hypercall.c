@@ -70,7 +70,9 @@ long bh_hypercall(struct bh *h, const char *name, unsigned int op, uint64_t a0, 
         return rc;
     fetch_cause(h, op, rc, cause, sizeof(cause));
     if (!cause[0])
-        return bh_fail(h, -rc, "hypercall %s: %s (errno %ld)", name, strerror(-rc), -rc);
+        return bh_fail(
+            h, -rc, "hypercall %s: %s (errno %ld)%s", name, strerror(-rc), -rc,
+            hypervisor_is_bulkhead(h) ? "" : "; this hypervisor keeps no record of the check that failed");
     bh_fail(h, -rc, "the hypervisor: %s", cause);
     return bh_because(h, "hypercall %s: %s", name, strerror(-rc));
 }

@@ -65,6 +65,14 @@ static uint64_t now_ms(void)
     return t.tv_sec * 1000UL + t.tv_nsec / 1000000;
 }
 
+/* The whole chain of a failure, from what was wanted down to the check that said no. */
+static void log_failure(struct bh *h, const char *what)
+{
+    daemon_log("%s:", what);
+    for (unsigned int i = 0; bh_error_message(h, i); i++)
+        daemon_log("    %s%s", i ? "because: " : "", bh_error_message(h, i));
+}
+
 /* ---- back ends ---- */
 
 static int lock_backend(const struct backend *b, bool *busy)
@@ -249,6 +257,16 @@ static void look_at_backends(void)
 
 /* ---- ended domains ---- */
 
+static const char *const action_names[] = {
+    "destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart", "soft-reset"};
+
+static const char *reason_name(unsigned int reason)
+{
+    static const char *const names[] = {"poweroff", "reboot", "suspend", "crash", "watchdog", "soft-reset"};
+
+    return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown reason";
+}
+
 static enum bh_action action_of(const struct bh_config *c, unsigned int reason)
 {
     switch (reason) {
@@ -277,7 +295,7 @@ static void dump_domain(struct bh *h, unsigned int domid, const char *name)
     mkdir(path, 0700);
     snprintf(path, sizeof(path), "/var/lib/bulkhead/dump/%s-%lu.core", name, (unsigned long)time(NULL));
     if (bh_dump_core(h, domid, path))
-        daemon_log("no core of domain %u: %s", domid, bh_error_message(h, 0));
+        log_failure(h, "no core was written");
     else
         daemon_log("core of domain %u in %s", domid, path);
 }
@@ -330,16 +348,14 @@ static int work_on_restart(const char *path, const uint8_t uuid[16])
                 if (rename_it)
                     rename_away(h, list[i].domid, config.name);
                 else if (bh_destroy(h, list[i].domid))
-                    daemon_log("domain %u: %s", list[i].domid, bh_error_message(h, 0));
+                    log_failure(h, "the ended domain could not be removed");
             }
-    if (!rename_it) {
-        memcpy(config.uuid, uuid, 16);
-        config.has_uuid = true;
-    }
+    /* The kept one keeps its UUID too. */
+    memcpy(config.uuid, uuid, 16);
+    config.has_uuid = !rename_it;
     rc = bh_create(h, &config, NULL, &domid);
     if (rc)
-        for (unsigned int i = 0; bh_error_message(h, i); i++)
-            daemon_log("restarting \"%s\": %s", config.name, bh_error_message(h, i));
+        log_failure(h, "a domain could not be restarted");
     else
         daemon_log("\"%s\" was restarted as domain %u", config.name, domid);
     unlink(path);
@@ -373,14 +389,14 @@ static void handle_end(const struct bh_domain *dom)
     }
     action = action_of(&config, dom->shutdown_reason);
     if (action != BH_PRESERVE)
-        daemon_log("domain %u (\"%s\") ended, reason %u: action %u", dom->domid, config.name,
-                   dom->shutdown_reason, action);
+        daemon_log("domain %u (\"%s\") ended, %s: %s", dom->domid, config.name,
+                   reason_name(dom->shutdown_reason), action_names[action]);
     if (action == BH_COREDUMP_DESTROY || action == BH_COREDUMP_RESTART)
         dump_domain(m.h, dom->domid, config.name);
     snprintf(from, sizeof(from), "%s/domains/%s.json", bh_run_dir(), uuid);
     if (action == BH_DESTROY || action == BH_COREDUMP_DESTROY) {
         if (bh_destroy(m.h, dom->domid))
-            daemon_log("domain %u: %s", dom->domid, bh_error_message(m.h, 0));
+            log_failure(m.h, "the ended domain could not be removed");
     } else if (action != BH_PRESERVE) {
         restart_path(to, sizeof(to), uuid);
         /* The mode says what is to happen to the old domain; the rename makes it this daemon's duty. */
@@ -399,7 +415,7 @@ static void look_at_domains(void)
     unsigned int count;
 
     if (bh_list(m.h, &list, &count)) {
-        daemon_log("%s", bh_error_message(m.h, 0));
+        log_failure(m.h, "the domains could not be looked at");
         return;
     }
     for (unsigned int i = 0; i < count; i++)

@@ -12,6 +12,9 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/bulkhead-$test_name.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$logs"
 failures=0 checks=0 boots=0
+# For `boot`: tests/compat/guest.sh, to be sourced in Dom0, and what it needs.
+guest_files=(--file "$tree/tests/bed/dom0.sh:root/dom0.sh" --file "$tree/tests/compat/guest.sh:root/guest.sh"
+    --file "$tree/tests/compat/top.py:root/top.py")
 
 # boot WHAT OPTIONS... -- COMMAND: boots, keeps the output in $output and the whole log in $serial. A machine that could
 # not be had at all is an error, not a failure.

@@ -1,27 +1,7 @@
 # The life of a PV guest, by one tool ($tool is xl or bh), for tests/compat and tests/integration. Runs in Dom0's real root,
 # where the image builder put a stock kernel, an initrd and a root for guests in /var/lib/bulkhead/guest. $kernel may
 # name another kernel.
-set -u
-failed=0
-step() { # step WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >/tmp/step.out 2>&1; then
-        echo "STEP $what: ok"
-    else
-        echo "STEP $what: NOT OK (status $?)"
-        sed 's/^/    /' /tmp/step.out
-        failed=1
-    fi
-}
-wait_for() { # wait_for SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.5
-    done
-}
+source /root/dom0.sh
 console_says() { # the guest's console, collected in the background, has this text
     grep -qa "$1" /tmp/console
 }
@@ -39,10 +19,8 @@ cd /root
 mkdir -p guest-initrd && (cd guest-initrd && mkdir -p bed && echo guest >bed/nonce && cat >bed/command && \
     find . | busybox cpio -o -H newc 2>/dev/null) >orders.cpio <<'END'
 echo "guest is up"; echo "guest kernel: $(uname -r)"; cat /sys/hypervisor/type; nproc; trap 'exit 0' TERM
-while :; do
-    case $(busybox cat /proc/xen/xenbus 2>/dev/null; true) in esac
-    sleep 1
-done
+printf '#!/bin/sh\nexec /bin/poweroff -f\n' >/sbin/poweroff; chmod +x /sbin/poweroff
+while :; do sleep 1; done
 END
 cat /var/lib/bulkhead/guest/initrd.img orders.cpio >initrd.img
 cat >guest1.cfg <<END
@@ -67,8 +45,13 @@ step "pause" $tool pause guest1
 step "is paused" is_paused
 step "unpause" $tool unpause guest1
 step "mem-set" $tool mem-set guest1 200
-step "dmesg" $tool dmesg
+step "dmesg" says 'Bulkhead|Xen' $tool dmesg
+step "info" says '^xen_version *: 4\.17' $tool info
+step "top" python3 /root/top.py $tool
 step "sysrq" $tool sysrq guest1 h
+step "shutdown" $tool shutdown -w guest1
+step "it has gone" wait_for 300 gone
+step "create, paused" $tool create -p guest1.cfg
 step "destroy" $tool destroy guest1
 step "it is gone" wait_for 300 gone
 exit $failed

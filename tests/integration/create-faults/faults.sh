@@ -12,11 +12,13 @@ END
 modprobe loop 2>/dev/null
 modprobe xen-blkback 2>/dev/null
 
-# What there is in the machine, in one line.
+# What there is in the machine, in one line: store nodes, free pages, domains, event channels of Dom0, files, loop
+# devices, processes of ours.
 state() {
-    echo "nodes $(xenstore-ls | wc -l), $(bh info | grep free_memory | tr -s ' '), domains $(bh list | wc -l)," \
-        "files $(find /run/bulkhead/creating /run/bulkhead/domains -type f 2>/dev/null | wc -l)," \
-        "loops $(losetup -a | wc -l)"
+    echo "nodes $(xenstore-ls | wc -l), free $(bh info --json | grep free_memory), domains $(bh list | wc -l)," \
+        "ports $(/usr/lib/xen-4.17/bin/lsevtchn 0 | wc -l)," \
+        "files $(find /run/bulkhead -type f ! -name last-failure.json | wc -l)," \
+        "loops $(losetup -a | wc -l), processes $(pgrep -c 'bh-|xenstored')"
 }
 
 bh create --dry-run faults.cfg || exit 1
@@ -41,7 +43,12 @@ while :; do
         echo "step $n, $step: not named"
         cat err
     fi
-    after=$(state)
+    # Daemons let go some moments after the end.
+    for try in 1 2 3 4 5; do
+        after=$(state)
+        [ "$after" = "$before" ] && break
+        sleep 1
+    done
     if [ "$after" = "$before" ]; then
         clean=$((clean + 1))
     else

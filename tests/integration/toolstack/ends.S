@@ -1,0 +1,80 @@
+/*
+ * A PV kernel that ends in the way its command line's first letter says, and does nothing else:
+ *   0 to 5  shuts down for this reason (SHUTDOWN_poweroff, _reboot, _suspend, _crash, _watchdog, _soft_reset)
+ *   u       an invalid instruction without a trap table, which ends the domain as a crash
+ *   w       a watchdog of one second, which nobody feeds
+ *   b       blocks for ever
+ *   anything else: spins
+ * Built with FIRST, its first instruction is the invalid one.
+ */
+#define HYPERVISOR_SCHED_OP 29
+#define SCHEDOP_BLOCK       1
+#define SCHEDOP_SHUTDOWN    2
+#define SCHEDOP_WATCHDOG    6
+#define START_INFO_CMD_LINE 128
+
+        .macro note type, value
+        .pushsection .note.Xen, "a", @note
+        .align  4
+        .long   4, 8, \type
+        .asciz  "Xen"
+        .quad   \value
+        .popsection
+        .endm
+        note    3, 0                    /* virt base */
+        note    4, 0                    /* physical offset */
+        note    1, start                /* entry */
+        .pushsection .note.Xen, "a", @note
+        .align  4
+        .long   4, 8, 8                 /* loader */
+        .asciz  "Xen"
+        .asciz  "generic"
+        .popsection
+
+        .section .text.start, "ax"
+        .globl  start
+start:
+#ifdef FIRST
+        ud2
+#endif
+        movzbl  START_INFO_CMD_LINE(%rsi), %eax
+        cmp     $'u', %eax
+        je      invalid
+        cmp     $'w', %eax
+        je      watchdog
+        cmp     $'b', %eax
+        je      blocked
+        sub     $'0', %eax
+        cmp     $5, %eax
+        ja      spin
+        mov     %eax, argument(%rip)
+        mov     $SCHEDOP_SHUTDOWN, %edi
+        call    sched_op
+invalid:
+        ud2
+watchdog:
+        movl    $1, argument + 4(%rip)
+        mov     $SCHEDOP_WATCHDOG, %edi
+        call    sched_op
+spin:
+        pause
+        jmp     spin
+blocked:
+        mov     $SCHEDOP_BLOCK, %edi
+        call    sched_op
+        jmp     blocked
+
+sched_op:
+        lea     argument(%rip), %rsi
+        mov     $HYPERVISOR_SCHED_OP, %eax
+        syscall
+        ret
+
+        .data
+        .align  8
+argument:
+        .long   0, 0
+        .bss
+        .align  4096
+        .skip   4096
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,140 @@
+# Runs in Dom0: how domains end and what follows, by guests of a few instructions (ends.S); what failures leave; what bh
+# says of them; twenty guests at once.
+source /root/dom0.sh
+tool=bh
+cd /root
+hypervisor=$1 # bulkhead or xen
+log=/var/log/monitor.log
+
+free_kib() { bh info --json | awk -F'[:,]' '/"free_memory_kib"/ {print $2 + 0}'; }
+# The daemons let go of a domain's pages some moments after its end; the log of all that is freed at once is short.
+free_is() { [ "$(free_kib)" = "$1" ]; }
+nodes() { xenstore-ls | grep -vc '/local/domain/0/data'; }
+guests() { bh list | awk 'NR > 2' | wc -l; }
+none_left() { [ "$(guests)" = 0 ]; }
+field() { bh list --json "$1" | sed -n "s/^ *\"$2\": \"\\{0,1\\}\\([^\",]*\\).*/\\1/p"; }
+# ends NAME LETTER [KEY=VALUE ...]: a guest that ends so
+ends() { bh create -q "name=\"$1\"" 'kernel="/root/ends.elf"' memory=16 "cmdline=\"$2\"" "${@:3}"; }
+changed() { local now; now=$(bh domid "$1") && [ "$now" != "$2" ]; }
+is_shut() { [ "$(field "$1" shutdown_reason)" = "$2" ]; }
+
+step "a first guest, so that lasting directories are there" ends first b
+step "destroy" bh destroy first
+sleep 1
+at_first=$(free_kib) nodes_at_first=$(nodes)
+
+# --- endings
+step "poweroff: destroy" ends off 0
+step "it is gone" wait_for 60 fails bh domid off
+step "poweroff: preserve" ends kept 0 'on_poweroff="preserve"'
+step "it stays" wait_for 60 is_shut kept poweroff
+bh destroy kept
+step "reboot: restart" ends again 1
+id=$(bh domid again) uuid=$(field again uuid)
+step "it comes again" wait_for 60 changed again "$id"
+step "with its UUID" wait_for 10 bash -c "bh vm-list | grep -q '$uuid .*again'"
+step "a renamed one comes again by its new name" bash -c 'for i in 1 2 3 4 5 6 7 8; do bh rename again anew && exit; sleep 0.3; done; exit 1'
+id=$(bh domid anew)
+step "it does" wait_for 60 changed anew "$id"
+while bh domid anew >/dev/null 2>&1; do bh config-update anew 'name="anew"' 'kernel="/root/ends.elf"' memory=16 'on_reboot="destroy"'; sleep 1; done
+step "reboot: destroy" ends once 1 'on_reboot="destroy"'
+step "it is gone" wait_for 60 fails bh domid once
+step "crash: preserve" ends wreck u 'on_crash="preserve"'
+step "it stays as it was" wait_for 60 is_shut wreck crash
+step "its line says so" says ' ---?s?c-|--p?sc- ' bh list wreck
+bh destroy wreck
+step "crash: rename-restart" ends twice u 'on_crash="rename-restart"'
+step "the first is kept under another name" wait_for 60 is_shut twice-1 crash
+step "the second crashes too" wait_for 60 is_shut twice-2 crash
+bh destroy twice || { sleep 2; bh destroy twice; }
+for name in twice twice-1 twice-2 twice-3 twice-4; do bh destroy $name >/dev/null 2>&1; done
+step "crash: coredump-destroy, at its first instruction" bh create -q 'name="core"' 'kernel="/root/first.elf"' memory=16 'on_crash="coredump-destroy"'
+step "it is gone" wait_for 60 fails bh domid core
+step "why there is no core of it" grep -a "does not say where its pages are" $log
+step "crash: coredump-restart" ends cored u 'on_crash="coredump-restart"'
+id=$(bh domid cored)
+step "it comes again" wait_for 60 changed cored "$id"
+for try in 1 2 3 4 5 6 7 8; do bh config-update cored 'name="cored"' 'kernel="/root/ends.elf"' memory=16 'cmdline="u"' && break; sleep 0.3; done
+step "its next crash is its last" wait_for 60 fails bh domid cored
+step "shutdown for the watchdog: preserve" ends dog 4 'on_watchdog="preserve"'
+step "it stays" wait_for 60 is_shut dog watchdog
+bh destroy dog
+step "a watchdog that nobody feeds: preserve" ends hungry w 'on_watchdog="preserve"'
+step "it ends after a second" wait_for 60 is_shut hungry watchdog
+bh destroy hungry
+step "a watchdog: destroy" ends hungry w
+step "it is gone" wait_for 60 fails bh domid hungry
+step "soft reset: preserve" ends soft 5 'on_soft_reset="preserve"'
+step "it stays" wait_for 60 is_shut soft soft-reset
+bh destroy soft
+step "all have gone" wait_for 60 none_left
+step "every page came back" wait_for 20 free_is "$at_first"
+step "and every node of the store" wait_for 10 bash -c "[ \$(xenstore-ls | grep -vc /local/domain/0/data) = $nodes_at_first ]"
+step "no file is left" bash -c '! find /run/bulkhead/creating /run/bulkhead/domains /run/bulkhead/restarts -type f | grep .'
+
+# --- the monitor killed while domains end
+kill -9 "$(cat /run/bulkhead-services/monitor)"
+step "a domain ends while no monitor runs" bash -c 'mv /usr/local/bin/bh-monitor /tmp; bh create -q '\''name="alone"'\'' '\''kernel="/root/ends.elf"'\'' memory=16 '\''cmdline="0"'\''; mv /tmp/bh-monitor /usr/local/bin'
+step "it waits" wait_for 20 is_shut alone poweroff
+bulkhead-services start ours
+step "the next monitor sees it" wait_for 60 fails bh domid alone
+bh create -q -p 'name="cut"' 'kernel="/root/ends.elf"' memory=16 && cut=$(field cut uuid)
+step "a create that was killed leaves a mark" bash -c "mkdir -p /run/bulkhead/creating; touch /run/bulkhead/creating/$cut"
+kill -9 "$(cat /run/bulkhead-services/monitor)"
+bulkhead-services start ours
+step "the monitor cleans up after it" wait_for 60 fails bh domid cut
+
+# --- failures say why, down to the check
+why() { says "$1" bh why; }
+step "too little memory" refused 'memory: 9000 MiB wanted' bh create -q 'name="big"' 'kernel="/root/ends.elf"' memory=9000
+step "why" why 'because: memory: 9000 MiB wanted, [0-9]+ MiB free'
+step "no such pool" refused 'there is no cpupool "nowhere"' bh create -q 'name="x"' 'kernel="/root/ends.elf"' memory=16 'pool="nowhere"'
+step "too few ports" refused 'evtchn_alloc_unbound' bh create -q 'name="x"' 'kernel="/root/ends.elf"' memory=16 max_event_channels=1
+step "why" why 'evtchn_alloc_unbound'
+if [ "$hypervisor" = bulkhead ]; then
+    step "the hypervisor's own check" why 'because: the hypervisor: .*[0-9]'
+    step "for programs" python3 -c '
+import json, subprocess
+why = json.loads(subprocess.check_output(["bh", "why", "--json"]))
+assert why["command"] == "create" and why["errno"] and "the hypervisor: " in why["causes"][-1], why'
+else
+    step "the hypervisor keeps no record" why 'keeps no record'
+fi
+step "a pool that is busy" refused 'cpu|CPU' bh cpupool-cpu-add Pool-0 1
+step "a domain that is not there" refused 'there is no domain "nobody"' bh pause nobody
+step "domain 0 stays" refused 'cannot be destroyed' bh destroy 0
+step "a name in use" bash -c 'bh create -q -p '\''name="one"'\'' '\''kernel="/root/ends.elf"'\'' memory=16'
+step "is refused" refused 'name "one" is in use by domain' ends one b
+bh destroy one
+step "nothing is left of any" none_left
+step "no page" wait_for 20 free_is "$at_first"
+
+# --- hostile kernels
+for kernel in /root/bad-*.elf; do
+    step "refused: ${kernel##*/}" refused 'kernel|ELF|segment|note' bh create -q 'name="bad"' "kernel=\"$kernel\"" memory=16
+done
+step "nothing is left of them" none_left
+step "no page" wait_for 20 free_is "$at_first"
+
+# --- twenty guests at once, and each answers
+for i in $(seq 20); do
+    bh create -q "name=\"n$i\"" 'kernel="/root/pv-guest.elf"' memory=24 || failed=1
+done
+step "twenty guests" [ "$(guests)" = 20 ]
+answers() { grep -qa "slept" "$(log_of "$1")" || grep -qa "sleep 1" "$(log_of "$1")"; }
+for i in $(seq 20); do
+    echo "help" | socat -t 1 STDIN "UNIX-CONNECT:/run/bulkhead/console/$(bh domid n$i).sock" >/dev/null
+done
+for i in $(seq 20); do
+    step "guest $i answers on its console" wait_for 60 grep -qa 'verify the disk\|this list' "$(log_of n$i)"
+done
+for i in $(seq 20); do bh destroy n$i; done
+step "they are gone" none_left
+step "every page came back" wait_for 30 free_is "$at_first"
+
+# --- large: superpages
+step "a guest of 1 GiB" ends large b memory=1024
+step "its memory" [ "$(field large memory_kib)" -ge 1048576 ]
+step "destroy" bh destroy large
+step "every page came back" wait_for 60 free_is "$at_first"
+exit $failed
