@@ -125,7 +125,26 @@ step "cpupool-cpu-add" bh cpupool-cpu-add Pool-0 1
 step "one pool with two CPUs" says '^Pool-0 +2 ' bh cpupool-list
 step "it answers still" ask g 60 true
 
-# --- daemons are killed, nothing is lost
+# --- the console: viewers, a flood, the daemon killed in the midst of it; nothing is lost
+sock() { echo "/run/bulkhead/console/$(bh domid g).sock"; }
+for viewer in 1 2 3; do
+    (timeout 30 socat -u "UNIX-CONNECT:$(sock)" CREATE:/tmp/viewer$viewer &)
+done
+sleep 1
+step "what all viewers see" ask g 60 'echo seen-by-$((1 + 1))-and-more'
+for viewer in 1 2 3; do
+    step "viewer $viewer" wait_for 10 grep -qa 'seen-by-2-and-more' /tmp/viewer$viewer
+done
+lines=800000
+echo "seq 1 $lines; echo flood-is-over" | socat -t 1 STDIN "UNIX-CONNECT:$(sock)" >/dev/null
+sleep 4
+kill -9 "$(cat /run/bulkhead-services/consoled)"
+bulkhead-services start ours
+step "a flood ends, though the daemon was killed" wait_for 300 grep -qa '^flood-is-over' "$(log_of g)"
+step "the log was cut" bash -c '[ "$(stat -c %s /var/log/bulkhead/console/guest-g.log.1)" -le 4194304 ]'
+step "every line is there" [ "$(cat "$(log_of g).1" "$(log_of g)" | tr -d '\r' | awk '$1 == n + 1 {n++} END {print n}')" = $lines ]
+
+# --- daemons are killed
 kill -9 "$(cat /run/bulkhead-services/consoled)" "$(cat /run/bulkhead-services/monitor)"
 bulkhead-services start ours
 step "it answers through the next console daemon" wait_for 60 ask g 30 'echo after'
@@ -133,7 +152,7 @@ id=$(bh domid g)
 step "reboot" bh reboot g
 step "the next monitor restarts it" wait_for 300 restarted "$id"
 step "with the same UUID" [ "$(field uuid)" = "$uuid" ]
-step "and its console goes on in the same log" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 2 ]'
+step "and its console goes on in the same log" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 1 ]'
 
 # --- a kernel's crash: the core, then the next life
 bh config-update g g.cfg
@@ -142,7 +161,7 @@ step "crash" bh sysrq g c
 step "it is restarted" wait_for 300 restarted "$id"
 step "there is a core of it" python3 /root/core.py /var/lib/bulkhead/dump/g-*.core 256
 rm -f /var/lib/bulkhead/dump/g-*.core
-step "it is up again" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 3 ]'
+step "it is up again" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 2 ]'
 step "shutdown" bh shutdown -w g
 step "it is gone" wait_for 120 fails bh domid g
 step "events as JSON" python3 -c '
