@@ -14,6 +14,17 @@ static bool find_pool(struct call *call, const char *who, unsigned int *id)
     return false;
 }
 
+/* "0,1,3", as xl lists the CPUs of a pool. */
+static void cpu_numbers(const struct bh_cpumap *map, unsigned int last, char *out, size_t size)
+{
+    size_t used = 0;
+
+    *out = 0;
+    for (unsigned int cpu = 0; cpu <= last && used < size; cpu++)
+        if (bh_cpumap_test(map, cpu))
+            used += snprintf(out + used, size - used, "%s%u", used ? "," : "", cpu);
+}
+
 int cmd_cpupool_list(struct call *call)
 {
     struct bh_cpupool *list;
@@ -32,7 +43,7 @@ int cmd_cpupool_list(struct call *call)
     else
         printf("%-19s%5s%10s%9s%15s\n", "Name", "CPUs", "Sched", "Active", "Domain count");
     for (unsigned int i = 0; i < count; i++) {
-        char cpus[256];
+        char cpus[BH_CPUMAP_BYTES * 8 * 5];
         const char *name = list[i].name ? list[i].name : "(null)";
         unsigned int n = 0;
 
@@ -40,7 +51,7 @@ int cmd_cpupool_list(struct call *call)
             continue;
         for (unsigned int cpu = 0; cpu <= info.max_cpu_id; cpu++)
             n += bh_cpumap_test(&list[i].cpus, cpu);
-        bh_cpumap_print(&list[i].cpus, info.max_cpu_id + 1, cpus, sizeof(cpus));
+        cpu_numbers(&list[i].cpus, info.max_cpu_id, cpus, sizeof(cpus));
         if (gen) {
             yajl_gen_map_open(gen);
             json_pair(gen, "name", name);

@@ -180,6 +180,9 @@ int cmd_config_update(struct call *call)
         return 1;
     if (bh_domain_info(call->h, domid, &info))
         return failed(call);
+    /* A restart under way has taken the old configuration already, and ends with it. */
+    if (info.flags & (BH_SHUTDOWN | BH_DYING))
+        return failed_text(call, "domain %u has ended; what its configuration said is being done", domid);
     if (read_config(call, 1, &doc, &config))
         rc = bh_save_config(call->h, info.uuid, domid, config.source) ? failed(call) : 0;
     bh_config_free(&config);

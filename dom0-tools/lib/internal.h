@@ -179,6 +179,8 @@ struct pv_kernel {
     unsigned int segment_count;
     uint64_t end_pfn; /* first page after the kernel */
 };
+/* Bytes from virt to the end of its half of the address space; 0: virt is not a PV guest's to use. */
+uint64_t pv_space_from(uint64_t virt);
 /* Checks an ELF file for a PV kernel of 64 bits. Trusts nothing in it. */
 int pv_kernel_parse(struct bh *h, const uint8_t *data, size_t size, struct pv_kernel *out);
 

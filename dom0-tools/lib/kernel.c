@@ -352,16 +352,25 @@ static bool in_kernel(const struct pv_kernel *k, uint64_t address)
     return address >= k->virt_base && address - k->virt_base < k->end_pfn << PAGE_SHIFT;
 }
 
+/* Neither the hole in the middle nor what the hypervisor keeps above it. */
+uint64_t pv_space_from(uint64_t virt)
+{
+    if (virt < 1UL << 47)
+        return (1UL << 47) - virt;
+    return virt >= 0xffff880000000000UL ? 0UL - virt : 0;
+}
+
 static int check_addresses(struct bh *h, const struct notes *n, struct pv_kernel *out)
 {
     if (out->segment_count == 0 || out->end_pfn == 0)
         return bh_fail(h, EINVAL, "the kernel has nothing to load");
-    if (out->virt_base & ((1UL << 22) - 1) || out->virt_base < 0xffff880000000000UL)
-        return bh_fail(h, EINVAL,
-                       "the kernel wants to start its memory at %#lx: not a multiple of 4 MiB in the upper "
-                       "half past the hypervisor's",
-                       out->virt_base);
-    if (out->end_pfn > (0UL - out->virt_base) >> PAGE_SHIFT)
+    if (out->virt_base & ((1UL << 22) - 1) || !pv_space_from(out->virt_base))
+        return bh_fail(
+            h, EINVAL,
+            "the kernel wants to start its memory at %#lx: not a multiple of 4 MiB in a guest's part of "
+            "the address space",
+            out->virt_base);
+    if (out->end_pfn > pv_space_from(out->virt_base) >> PAGE_SHIFT)
         return bh_fail(h, EINVAL, "the kernel from %#lx on does not fit below the end of the address space",
                        out->virt_base);
     if (!in_kernel(out, out->entry))
@@ -374,9 +383,7 @@ static int check_addresses(struct bh *h, const struct notes *n, struct pv_kernel
     if (out->has_init_p2m && (out->init_p2m & ((1UL << 39) - 1)))
         return bh_fail(h, EINVAL, "the kernel wants its page list at %#lx: not a multiple of 512 GiB",
                        out->init_p2m);
-    /* Neither the hole in the middle nor what the hypervisor keeps above it. */
-    if (out->has_init_p2m &&
-        out->init_p2m - 0x0000800000000000UL < 0xffff880000000000UL - 0x0000800000000000UL)
+    if (out->has_init_p2m && !pv_space_from(out->init_p2m))
         return bh_fail(h, EINVAL, "the kernel wants its page list at %#lx, which is not the guest's to use",
                        out->init_p2m);
     if (out->has_init_p2m && out->init_p2m >> 39 == out->virt_base >> 39)

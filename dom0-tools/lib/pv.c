@@ -61,7 +61,7 @@ int pv_layout(struct bh *h, const struct pv_kernel *kernel, uint64_t nr_pages, u
         out->stack_pfn = out->tables_pfn + out->tables_count;
         out->mapped_pages = (out->stack_pfn + 1 + SPARE_PAGES + ROUND_PAGES - 1) / ROUND_PAGES * ROUND_PAGES;
         next = base + tables_for(out->virt_base, out->mapped_pages);
-        if (out->mapped_pages > (0UL - out->virt_base) >> PAGE_SHIFT || next < out->tables_count)
+        if (out->mapped_pages > pv_space_from(out->virt_base) >> PAGE_SHIFT || next < out->tables_count)
             return bh_fail(h, EINVAL,
                            "the kernel's first mapping of %lu pages at %#lx does not fit the address space",
                            out->mapped_pages, out->virt_base);

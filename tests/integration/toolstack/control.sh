@@ -20,7 +20,7 @@ grown() { [ "$(guest_kib)" -gt "$1" ]; }
 shrunk() { [ "$(guest_kib)" -lt "$1" ]; }
 memory_is() { [ "$(field memory_kib)" -ge "$1" ] && [ "$(field memory_kib)" -le "$2" ]; }
 up() { wait_for 600 grep -qa "guest is up" "$(log_of g)"; }
-restarted() { local now; now=$(bh domid g) && [ "$now" != "$1" ]; }
+changed() { local now; now=$(bh domid "$1") && [ "$now" != "$2" ]; }
 column() { bh "${@:2}" | awk -v n="$1" 'END {print $n}'; }
 
 (bh events --json >/tmp/events.json 2>&1 &)
@@ -149,8 +149,10 @@ kill -9 "$(cat /run/bulkhead-services/consoled)" "$(cat /run/bulkhead-services/m
 bulkhead-services start ours
 step "it answers through the next console daemon" wait_for 60 ask g 30 'echo after'
 id=$(bh domid g)
-step "reboot" bh reboot g
-step "the next monitor restarts it" wait_for 300 restarted "$id"
+bh rename g later
+step "reboot" bh reboot later
+step "the next monitor restarts it, by the name it was given" wait_for 300 changed later "$id"
+bh rename later g
 step "with the same UUID" [ "$(field uuid)" = "$uuid" ]
 step "and its console goes on in the same log" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 1 ]'
 
@@ -158,7 +160,7 @@ step "and its console goes on in the same log" wait_for 600 bash -c '[ "$(grep -
 bh config-update g g.cfg
 id=$(bh domid g)
 step "crash" bh sysrq g c
-step "it is restarted" wait_for 300 restarted "$id"
+step "it is restarted" wait_for 300 changed g "$id"
 step "there is a core of it" python3 /root/core.py /var/lib/bulkhead/dump/g-*.core 256
 rm -f /var/lib/bulkhead/dump/g-*.core
 step "it is up again" wait_for 600 bash -c '[ "$(grep -ac "guest is up" /var/log/bulkhead/console/guest-g.log)" -ge 2 ]'

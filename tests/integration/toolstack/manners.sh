@@ -5,7 +5,10 @@ tool=bh
 cd /root
 status_is() { local want=$1; shift; "$@"; [ $? -eq "$want" ]; }
 # same COMMAND...: xl and bh print the same words; times and other numbers that change are made equal
-plain() { sed -E 's/[0-9]+:[0-9]{2}:[0-9]{2}/TIME/; s/[0-9]+\.[0-9]/N.N/g; s/[rb-]{2}(----)?/STATE/; s/[[:space:]]+/ /g; s/ $//' "$1"; }
+plain() {
+    sed -E 's/[[:space:]]+/ /g; s/ $//; s/[0-9]+:[0-9]{2}:[0-9]{2}/TIME/; s/[0-9]+\.[0-9]/N.N/g
+        s/ [rb-][b-]---- / STATE /; s/ ([0-9]+|-) [rb-][b-][p-] / CPU STATE /' "$1"
+}
 same() {
     xl "$@" >/tmp/xl.out 2>/tmp/xl.err; local theirs=$?
     bh "$@" >/tmp/bh.out 2>/tmp/bh.err; local ours=$?

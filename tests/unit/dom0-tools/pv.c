@@ -104,6 +104,11 @@ static void test_kernel(void **state)
     load->p_paddr = 0xffffffffffff0000UL;
     assert_int_equal(pv_kernel_parse(h, file, size, &k), -EINVAL);
     load->p_paddr = 0x1000000;
+    /* Unikernels run where they lie, from address 0 on. */
+    assert_int_equal(pv_space_from(0), 1UL << 47);
+    assert_int_equal(pv_space_from(1UL << 47), 0);
+    assert_int_equal(pv_space_from(0xffff87ffffc00000UL), 0);
+    assert_int_equal(pv_space_from(0xffffffff80000000UL), 1UL << 31);
     file[EI_CLASS] = ELFCLASS32;
     assert_int_equal(pv_kernel_parse(h, file, size, &k), -ENOEXEC);
     file[EI_CLASS] = ELFCLASS64;
