@@ -26,7 +26,6 @@ void asm_offsets(void)
     OFFSET(REGS_rsi, cpu_regs, rsi);
     OFFSET(REGS_rdi, cpu_regs, rdi);
     OFFSET(REGS_error_code, cpu_regs, error_code);
-    OFFSET(REGS_vector, cpu_regs, vector);
     OFFSET(REGS_rip, cpu_regs, rip);
     OFFSET(REGS_cs, cpu_regs, cs);
     OFFSET(REGS_rflags, cpu_regs, rflags);
@@ -37,7 +36,7 @@ void asm_offsets(void)
     OFFSET(CPU_INFO_current, cpu_info, current);
     DEFINE(CPU_INFO_SIZE, sizeof(struct cpu_info));
     DEFINE(STACK_BLOCK_SIZE, STACK_SIZE);
-    DEFINE(ENTRY_SYSCALL_VECTOR, ENTRY_SYSCALL);
+    DEFINE(BY_SYSCALL, BY_SYSCALL);
     DEFINE(MAX_CPUS, NR_CPUS);
     OFFSET(VCPU_info, vcpu, info);
     OFFSET(VCPU_hypercalls, vcpu, hypercalls);

@@ -18,9 +18,8 @@
         .text
 
 /* From rip, cs, rflags, rsp and ss on the stack to the whole of struct cpu_regs. Clobbers nothing else. */
-.macro COMPLETE_FRAME vector
-        sub     $8, %rsp
-        movl    $\vector, 4(%rsp)
+.macro COMPLETE_FRAME kind
+        push    $\kind                 /* error code; vector 0 */
         SAVE_REGS
         SPEC_ENTRY
 .endm
@@ -98,7 +97,7 @@ pv_syscall_entry:
 .Lsystem_call:
         mov     (%rsp), %rcx
         mov     16(%rsp), %r11
-        COMPLETE_FRAME ENTRY_SYSCALL_VECTOR
+        COMPLETE_FRAME BY_SYSCALL
         mov     CPU_INFO_current(%rsp), %rdi
         mov     %rsp, %rsi
         call    pv_deliver_syscall
@@ -181,21 +180,19 @@ pv_syscall_entry:
         je      .Liret_short
 .Lhypercall_frame:
         mov     (%rsp), %rcx
-        COMPLETE_FRAME ENTRY_SYSCALL_VECTOR
-        mov     CPU_INFO_current(%rsp), %rbx
+        COMPLETE_FRAME BY_SYSCALL
         /* A hypercall: rax number; rdi, rsi, rdx, r10, r8 arguments. */
-        cmp     $HYPERCALL_MAX, %rax
-        sbb     %r11, %r11              /* all ones if in range: a mispredicted branch reads row 0, no more */
-        jae     .Lbad_hypercall
-        and     %r11, %rax
         mov     %r8, %r9
         mov     %r10, %r8
         mov     %rdx, %rcx
         mov     %rsi, %rdx
         mov     %rdi, %rsi
-        mov     %rbx, %rdi
+        mov     CPU_INFO_current(%rsp), %rdi
+        cmp     $HYPERCALL_MAX, %rax
+        jae     .Lbad_hypercall
+        and     $HYPERCALL_MAX - 1, %eax /* a mispredicted branch stays in the table */
         lea     hypercall_table(%rip), %r11
-        incq    VCPU_hypercalls(%rbx)
+        incq    VCPU_hypercalls(%rdi)
         call    *(%r11,%rax,8)
         cmp     $HYPERCALL_RESTART, %rax
         je      .Lrestart
@@ -215,7 +212,7 @@ pv_return_to_guest:
         jne     .Levent
 .Lno_event:
         SPEC_EXIT
-        testl   $ENTRY_SYSCALL_VECTOR, REGS_vector(%rsp)
+        testl   $BY_SYSCALL, REGS_error_code(%rsp)
         jz      .Liret
         /* SYSRETQ takes rip from rcx; a non-canonical one would fault in ring 0 on some CPUs. */
         mov     REGS_rip(%rsp), %rax
@@ -237,8 +234,7 @@ pv_return_to_guest:
 
 /* The IRETQ above faulted in ring 0 with the guest's registers live; the hardware frame is still at rsp. */
 .Lguest_iretq_fault:
-        sub     $8, %rsp
-        movl    $0, 4(%rsp)
+        push    $0
         SAVE_REGS
         mov     %rsp, %rdi
         call    pv_exit_fault
@@ -274,12 +270,12 @@ pv_return_to_guest:
         jmp     pv_return_to_guest
 
 .Lbad_hypercall:
-        mov     %rbx, %rdi
         call    hypercall_unknown
         jmp     .Lhypercall_done
 
 /* The guest repeats its SYSCALL (2 bytes) with the arguments that the handler left. */
 .Lrestart:
+        mov     CPU_INFO_current(%rsp), %rbx
         mov     VCPU_restart_args+0(%rbx), %rax
         mov     %rax, REGS_rdi(%rsp)
         mov     VCPU_restart_args+8(%rbx), %rax

@@ -63,7 +63,7 @@ DECLARE_HYPERCALL(do_iret)
     regs->rsp = context.rsp;
     regs->ss = context.ss | 3;
     if (!(context.flags & VGCF_in_syscall)) {
-        regs->vector = 0; /* all registers count: leave by IRETQ */
+        regs->error_code = 0; /* all registers count: leave by IRETQ */
         regs->rcx = context.rcx;
     }
     regs->r11 = context.r11;

@@ -89,7 +89,7 @@ static inline __attribute__((always_inline)) void enter_kernel(struct vcpu *v, s
     regs->rflags = (regs->rflags & ~FLAG_ENTRY_CLEAR) | FLAG_IF;
     regs->rsp = sp;
     regs->ss = FLAT_KERNEL_SS;
-    regs->vector = ENTRY_SYSCALL; /* rcx and r11 are in the frame: SYSRETQ may lose them */
+    regs->error_code = BY_SYSCALL; /* rcx and r11 are in the frame: SYSRETQ may lose them */
     return;
 
 fault:
@@ -120,7 +120,7 @@ void pv_deliver_bounce(struct vcpu *v, struct cpu_regs *regs)
         enter_kernel(v, regs, pv->bounce.eip, flags & PV_TRAP_INTERRUPT, false, 0);
     if (unlikely(cs != FLAT_KERNEL_CS)) {
         regs->cs = cs;
-        regs->vector = 0; /* SYSRETQ knows the flat selectors only */
+        regs->error_code = 0; /* SYSRETQ knows the flat selectors only */
     }
 }
 

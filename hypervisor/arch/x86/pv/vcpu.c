@@ -143,7 +143,7 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     struct cpu_regs *regs = &v->arch.regs;
 
     memcpy(regs, &c->user_regs, sizeof(*regs));
-    regs->vector = 0;
+    regs->error_code = 0; /* not BY_SYSCALL: all registers count */
     regs->cs |= 3;
     regs->ss |= 3;
     v->arch.pv.iopl = regs->rflags >> 12 & 3; /* kernels bring up their other CPUs with it */

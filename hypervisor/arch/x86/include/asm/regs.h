@@ -11,8 +11,8 @@
 struct cpu_regs {
     uint64_t r15, r14, r13, r12, rbp, rbx;
     uint64_t r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
-    uint32_t error_code;
-    uint32_t vector; /* entry vector; TRAP_SYSCALL | ... for the others, see below */
+    uint32_t error_code; /* the hardware's, or BY_SYSCALL */
+    uint32_t vector;     /* of an exception or interrupt */
     /* hardware frame */
     uint64_t rip;
     uint16_t cs, pad0[1];
@@ -28,8 +28,9 @@ struct cpu_regs {
 _Static_assert(offsetof(struct cpu_regs, rip) == 16 * 8, "hardware frame follows the error code");
 _Static_assert(sizeof(struct cpu_regs) == 25 * 8, "as the ABI's cpu_user_regs");
 
-/* Entry kinds in `vector` above the hardware's 0..255. */
-#define ENTRY_SYSCALL 0x100 /* SYSCALL from 64-bit code: registers rcx and r11 hold rip and rflags */
+/* In error_code: came by SYSCALL from 64-bit code and may leave by SYSRETQ; rcx and r11 are rip and rflags. No hardware
+ * error code has this bit. */
+#define BY_SYSCALL 0x40000000
 
 /*
  * The block of STACK_SIZE bytes, aligned to it, that each CPU owns:
