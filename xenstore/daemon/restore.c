@@ -124,26 +124,37 @@ static void connect_domains(struct server *s)
     }
 }
 
+/* Keeps a file that is not used under another name, for a person to look at. */
+static void set_aside(const struct server *s, const char *file, uint64_t gen)
+{
+    char aside[540];
+
+    snprintf(aside, sizeof(aside), "%s/stale-state.%llu", s->dir, (unsigned long long)gen);
+    rename(file, aside);
+}
+
 static bool try_generation(struct server *s, uint64_t gen)
 {
     struct journal_stats st;
-    char file[512], aside[540];
+    char file[512];
     bool ok;
 
     state_name(s, gen, file, sizeof(file));
     s->store.version = (gen + 1) << 40;
     ok = read_state(file, state_load_record, s, &st);
     if (ok && st.other_boot && s->platform->has_domain0) {
-        snprintf(aside, sizeof(aside), "%s/stale-state.%llu", s->dir, (unsigned long long)gen);
         log_msg(LOG_LEVEL_WARNING,
-                "%s is from an earlier boot of the machine: stale, kept as %s; the store "
+                "%s is from an earlier boot of the machine: stale, kept as stale-state.%llu; the store "
                 "begins empty",
-                file, aside);
-        rename(file, aside);
+                file, (unsigned long long)gen);
+        set_aside(s, file, gen);
         ok = false;
+    } else if (!ok && st.why) {
+        log_msg(LOG_LEVEL_ERROR, "%s is of no use (%s), kept as stale-state.%llu", file, st.why,
+                (unsigned long long)gen);
+        set_aside(s, file, gen);
     } else if (!ok) {
-        log_msg(LOG_LEVEL_ERROR, "%s is of no use (%s)", file,
-                st.why ? st.why : "its checkpoint was not finished");
+        log_msg(LOG_LEVEL_WARNING, "%s is of no use: its checkpoint was not finished", file);
     } else if (st.damaged) {
         log_msg(LOG_LEVEL_ERROR,
                 "%s is damaged behind %zu bytes (batch %u: %s): the store is as it was before "

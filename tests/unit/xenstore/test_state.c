@@ -5,6 +5,7 @@
  * closed.
  */
 #include "fuzz_server.h"
+#include "log.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -214,6 +216,96 @@ static void an_unfinished_checkpoint_is_not_used(void **state)
     server_free(&after);
 }
 
+/* Does the directory hold this file? Does the log, begun by log_to_file, have this text? */
+static bool kept(const char *name)
+{
+    char file[300];
+
+    snprintf(file, sizeof(file), "%s/%s", dir, name);
+    return access(file, R_OK) == 0;
+}
+
+static bool logged(const char *text)
+{
+    char file[300], *all;
+    uint8_t *data;
+    size_t len;
+    bool found;
+
+    snprintf(file, sizeof(file), "%s/log", dir);
+    len = read_file(file, &data);
+    all = strndup((char *)data, len);
+    found = strstr(all, text) != NULL;
+    free(all);
+    free(data);
+    return found;
+}
+
+/* Starts on the directory after its state file's header was changed by f, on a platform with or without domains. */
+static void start_on(struct server *after, void (*f)(struct journal_header *h), bool has_domain0)
+{
+    static struct platform p;
+    struct journal_header *h = (struct journal_header *)s.journal.map;
+    char file[300];
+
+    f(h);
+    h->check = hash_bytes(h, offsetof(struct journal_header, check), 3);
+    snprintf(file, sizeof(file), "%s/log", dir);
+    assert_int_equal(log_to_file(file), 0);
+    p = fuzz_platform;
+    p.has_domain0 = has_domain0;
+    server_init(after, &p, NULL);
+    after->dir = dir;
+    assert_int_equal(state_restore(after), 0);
+    assert_int_equal(log_to_file(NULL), 0);
+}
+
+static void of_another_boot(struct journal_header *h)
+{
+    memcpy(h->boot_id, "00000000-1111-2222-3333-444444444444", 36);
+}
+
+static void of_another_version(struct journal_header *h)
+{
+    h->version++;
+}
+
+/* After a power cut: in a control domain all domains ended with the machine, so their store is stale. */
+static void state_of_another_boot_is_stale(void **state)
+{
+    struct server after;
+
+    set("/count", 5);
+    start_on(&after, of_another_boot, true);
+    assert_int_equal(get(&after, "/count"), 0);
+    assert_true(kept("stale-state.1"));
+    assert_true(logged("is from an earlier boot of the machine: stale"));
+    server_free(&after);
+}
+
+static void state_of_another_boot_without_domains_is_used(void **state)
+{
+    struct server after;
+
+    set("/count", 5);
+    start_on(&after, of_another_boot, false);
+    assert_int_equal(get(&after, "/count"), 5);
+    assert_true(logged("all of it verifies, but what was written last may be missing (stale)"));
+    server_free(&after);
+}
+
+static void state_of_another_version_is_kept_and_not_used(void **state)
+{
+    struct server after;
+
+    set("/count", 5);
+    start_on(&after, of_another_version, true);
+    assert_int_equal(get(&after, "/count"), 0);
+    assert_true(kept("stale-state.1"));
+    assert_true(logged("is of no use (the state file has another version)"));
+    server_free(&after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +313,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(checkpoints_lose_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(an_unfinished_checkpoint_is_not_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(state_of_another_boot_is_stale, setup, teardown),
+        cmocka_unit_test_setup_teardown(state_of_another_boot_without_domains_is_used, setup, teardown),
+        cmocka_unit_test_setup_teardown(state_of_another_version_is_kept_and_not_used, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
