@@ -161,7 +161,9 @@ void manual_config(void)
          "Besides xl's:\n"
          "\\fBbackendtype\\fR=\\fIlinux\\fR gives the interface to Linux's own back end (left out, "
          "bh\\-netback serves it),\n"
-         "\\fBvlan\\fR tags all its traffic, \\fBqueues\\fR limits its queues.\n"
+         "\\fBvlan\\fR tags all its traffic, \\fBqueues\\fR limits its queues, \\fBantispoof\\fR=\\fI1\\fR "
+         "lets it send\n"
+         "only from its own \\fBmac\\fR and the addresses in \\fBip\\fR.\n"
          ".SH \"KEYS WITHOUT EFFECT\"\nKnown from xl.cfg(5), without meaning for PV guests here:");
     put_names(KEY_NO_EFFECT);
     puts(".SH \"KEYS REFUSED\"\nKnown from xl.cfg(5); what they ask for cannot be done yet:");

@@ -38,23 +38,15 @@ static const struct field disk_fields[] = {
     {NULL, 0, NULL},
 };
 static const struct field vif_fields[] = {
-    {"mac", FIELD_STRING, NULL},
-    {"bridge", FIELD_STRING, NULL},
-    {"gatewaydev", FIELD_STRING, NULL},
-    {"type", FIELD_STRING, "ioemu|vif"},
-    {"model", FIELD_STRING, NULL},
-    {"vifname", FIELD_STRING, NULL},
-    {"script", FIELD_STRING, NULL},
-    {"ip", FIELD_STRING, NULL},
-    {"backend", FIELD_STRING, NULL},
-    {"backendtype", FIELD_STRING, "linux|bulkhead"},
-    {"rate", FIELD_STRING, NULL},
-    {"devid", FIELD_INT, NULL},
-    {"mtu", FIELD_INT, NULL},
-    {"vlan", FIELD_INT, NULL},
-    {"queues", FIELD_INT, NULL},
-    {"trusted", FIELD_FLAG, NULL},
-    {NULL, 0, NULL},
+    {"mac", FIELD_STRING, NULL},        {"bridge", FIELD_STRING, NULL},
+    {"gatewaydev", FIELD_STRING, NULL}, {"type", FIELD_STRING, "ioemu|vif"},
+    {"model", FIELD_STRING, NULL},      {"vifname", FIELD_STRING, NULL},
+    {"script", FIELD_STRING, NULL},     {"ip", FIELD_STRING, NULL},
+    {"backend", FIELD_STRING, NULL},    {"backendtype", FIELD_STRING, "linux|bulkhead"},
+    {"rate", FIELD_STRING, NULL},       {"devid", FIELD_INT, NULL},
+    {"mtu", FIELD_INT, NULL},           {"vlan", FIELD_INT, NULL},
+    {"queues", FIELD_INT, NULL},        {"antispoof", FIELD_INT, NULL},
+    {"trusted", FIELD_FLAG, NULL},      {NULL, 0, NULL},
 };
 
 bool choice_index(const char *choices, const char *text, unsigned int *index)
@@ -577,6 +569,7 @@ bool vif_from_map(struct doc *doc, const struct value *map, struct bh_vif *out)
     out->mtu = number_of(map, "mtu");
     out->vlan = number_of(map, "vlan");
     out->queues = number_of(map, "queues");
+    out->antispoof = number_of(map, "antispoof") != 0;
     out->ours = !is(map, "backendtype", "linux");
     out->trusted = flag_of(map, "trusted", true);
     if (!out->bridge && !out->script && !out->gateway)

@@ -216,6 +216,7 @@ struct bh_disk {
 struct bh_vif {
     uint8_t mac[6];
     bool has_mac, trusted, ours;
+    bool antispoof; /* only `mac` and the addresses in `ip` as source */
     char *bridge, *ip, *script, *vifname, *model, *gateway, *backend;
     unsigned int mtu, vlan, queues;
     uint64_t rate_bytes; /* a second; 0: none */

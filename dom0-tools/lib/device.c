@@ -12,6 +12,7 @@
 #include <linux/loop.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -27,6 +28,14 @@
 #define CLOSE_WAIT_MS      5000
 #define UNREGISTER_WAIT_MS 2000
 #define ASLEEP_WAIT_MS     300
+#define SCRIPT_WAIT_MS     40000
+
+static void nap(unsigned int ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+    nanosleep(&t, NULL);
+}
 
 static const char *const class_names[] = {[BH_VBD] = "vbd", [BH_VIF] = "vif"};
 
@@ -399,6 +408,7 @@ int vif_nodes(struct bh *h, struct store_batch *b, unsigned int domid, const cha
     }
     limit_node(h, b, &p, "vlan", vif->vlan);
     limit_node(h, b, &p, "multi-queue-max-queues", vif->queues);
+    limit_node(h, b, &p, "antispoof", vif->antispoof);
     if (vif->rate_bytes) {
         uint32_t interval = vif->rate_interval_us ? vif->rate_interval_us : 50000;
 
@@ -439,30 +449,91 @@ static int join_bridge(struct bh *h, const char *interface, const char *bridge)
     return rc;
 }
 
-/* Runs a hotplug script as xl does. */
-static int run_script(struct bh *h, const char *script, const char *back, const char *interface,
-                      const char *action)
+/* "NAME=" and the node in the back end's directory. */
+static char *env_of_node(struct bh *h, const char *name, const char *back, const char *node)
 {
-    char path[256], xenbus[160], vif[48];
-    char action_copy[16], type[] = "type_if=vif", search[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+    char *value = store_getf(h, "%s/%s", back, node), *text = NULL;
+
+    if (asprintf(&text, "%s=%s", name, value ? value : "") < 0)
+        text = NULL;
+    free(value);
+    return text;
+}
+
+/* Waits for a script; one that takes longer than any should is ended. */
+static int script_status(pid_t pid)
+{
+    int status = -1;
+
+    for (unsigned int waited = 0; waitpid(pid, &status, WNOHANG) == 0; waited += 10) {
+        if (waited == SCRIPT_WAIT_MS)
+            kill(pid, SIGKILL);
+        nap(10);
+    }
+    return status;
+}
+
+/*
+ * Runs a hotplug script as xl does, or bh-vif-setup, which does the work of xl's own for our back end and is
+ * told how by `mode`.
+ */
+static int run_script(struct bh *h, const char *script, const char *mode, const char *back,
+                      const char *interface, const char *action)
+{
+    static const char *const nodes[][2] = {
+        {"bridge", "bridge"}, {"ip", "ip"}, {"netdev", "gatewaydev"}, {"script", "script"}};
+    char path[256], xenbus[160], vif[48], mode_env[32], action_copy[16], type[] = "type_if=vif";
+    char search[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     char kind[] = "XENBUS_TYPE=vif", base[] = "XENBUS_BASE_PATH=backend";
     char *argv[] = {path, action_copy, type, NULL};
-    char *env[] = {search, xenbus, vif, kind, base, NULL};
+    char *env[11] = {search, xenbus, vif, kind, base, mode_env};
     int status = 0, rc;
     pid_t pid;
 
-    snprintf(path, sizeof(path), "%s%s", strchr(script, '/') ? "" : "/etc/xen/scripts/", script);
+    snprintf(path, sizeof(path), "%s%s", mode || strchr(script, '/') ? "" : "/etc/xen/scripts/", script);
     snprintf(xenbus, sizeof(xenbus), "XENBUS_PATH=%s", back);
     snprintf(vif, sizeof(vif), "vif=%s", interface);
+    snprintf(mode_env, sizeof(mode_env), "mode=%s", mode ? mode : "script");
     snprintf(action_copy, sizeof(action_copy), "%s", action);
-    rc = posix_spawn(&pid, path, NULL, NULL, argv, env);
+    for (unsigned int i = 0; i < 4; i++)
+        env[6 + i] = env_of_node(h, nodes[i][0], back, nodes[i][1]);
+    rc = posix_spawnp(&pid, path, NULL, NULL, argv, env);
+    for (unsigned int i = 0; i < 4; i++)
+        free(env[6 + i]);
     if (rc)
         return bh_fail(h, rc, "cannot run the script %s: %s", path, strerror(rc));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    status = script_status(pid);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     return bh_fail(h, EIO, "the script %s %s failed (status %#x)", path, action, status);
+}
+
+/* Undoes what was done for an interface outside of it: a script's "offline", our own rules and ports. */
+static void unplug_vif(struct bh *h, const char *back)
+{
+    static const char *const ours[][2] = {
+        {"vif-bridge", NULL}, {"vif-route", NULL}, {"vif-nat", "nat"}, {"vif-openvswitch", "openvswitch"}};
+    bool linux_vif = strncmp(back, "/local/domain/0/backend/vif/", 28) == 0;
+    char *script, *name, *status;
+    const char *base;
+
+    if (!linux_vif && strncmp(back, "/local/domain/0/backend/bhnet/", 30) != 0)
+        return;
+    script = store_getf(h, "%s/script", back);
+    name = store_getf(h, "%s/vifname", back);
+    status = store_getf(h, "%s/hotplug-status", back);
+    base = script && strrchr(script, '/') ? strrchr(script, '/') + 1 : script;
+    for (unsigned int i = 0; base && !linux_vif && i < sizeof(ours) / sizeof(ours[0]); i++)
+        if (strcmp(base, ours[i][0]) == 0) {
+            if (ours[i][1] && name)
+                run_script(h, "bh-vif-setup", ours[i][1], back, name, "offline");
+            base = NULL;
+        }
+    if (base && strcmp(base, "vif-bridge") != 0 && name && status && strcmp(status, "connected") == 0)
+        run_script(h, script, NULL, back, name, "offline");
+    free(script);
+    free(name);
+    free(status);
 }
 
 /* Linux's interface vifN.M: name, bridge or script, then the word that lets the back end connect. */
@@ -491,9 +562,12 @@ static int hotplug_linux_vif(struct bh *h, const char *back, unsigned int domid,
             close(fd);
     }
     if (!rc && script && strcmp(script, "vif-bridge") != 0)
-        rc = run_script(h, script, back, interface, "online");
+        rc = run_script(h, script, NULL, back, interface, "online");
     else if (!rc)
         rc = join_bridge(h, interface, bridge);
+    snprintf(path, sizeof(path), "%s/vifname", back);
+    if (!rc)
+        rc = bh_store_set(h, path, interface);
     snprintf(path, sizeof(path), "%s/hotplug-status", back);
     if (!rc)
         rc = bh_store_set(h, path, "connected");
@@ -504,13 +578,6 @@ static int hotplug_linux_vif(struct bh *h, const char *back, unsigned int domid,
 }
 
 /* ---- waiting ---- */
-
-static void nap(unsigned int ms)
-{
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
-
-    nanosleep(&t, NULL);
-}
 
 static int state_of(struct bh *h, const char *directory)
 {
@@ -772,6 +839,7 @@ static void forget_device(struct bh *h, const char *back, const char *front, con
     char *loop = store_getf(h, "%s/node", back);
     struct store_batch batch = {0};
 
+    unplug_vif(h, back);
     close_linux_backend(h, back, front);
     batch_rm(h, &batch, "%s", front);
     batch_rm(h, &batch, "%s", back);
@@ -849,10 +917,57 @@ void devices_forget(struct bh *h, unsigned int domid)
     }
 }
 
+/* Writes what the drive is to hold; the back end tells by hotplug-status when it has looked at it. */
+static int write_medium(struct bh *h, const char *back, const char *target, const char *format)
+{
+    struct store_batch batch = {0};
+
+    batch_write(h, &batch, target, "%s/params", back);
+    batch_write(h, &batch, format, "%s/format", back);
+    batch_rm(h, &batch, "%s/hotplug-error", back);
+    batch_rm(h, &batch, "%s/hotplug-status", back);
+    return batch_commit(h, &batch);
+}
+
+static int wait_medium(struct bh *h, const char *back)
+{
+    for (unsigned int waited = 0, step = 1;; waited += step, step = step < 64 ? step * 2 : step) {
+        int state = 0, rc = backend_reached(h, back, 5, &state);
+        char *status = rc ? NULL : store_getf(h, "%s/hotplug-status", back);
+        bool there = status && strcmp(status, "connected") == 0;
+
+        free(status);
+        if (rc || there)
+            return rc < 0 ? rc : 0;
+        if (waited >= BACKEND_WAIT_MS)
+            return bh_fail(h, ETIMEDOUT, "its back end (%s) did not look at the medium within %u s", back,
+                           BACKEND_WAIT_MS / 1000);
+        nap(step);
+    }
+}
+
+/* A medium that cannot be used is taken back: the old one is in the drive again. */
+static int change_medium(struct bh *h, const char *back, const char *target)
+{
+    char *old = store_getf(h, "%s/params", back), *format = store_getf(h, "%s/format", back);
+    int rc = write_medium(h, back, target ? target : "", "raw");
+
+    if (!rc)
+        rc = wait_medium(h, back);
+    if (rc) {
+        struct error_copy *kept = error_save(h);
+
+        write_medium(h, back, old ? old : "", format ? format : "raw");
+        error_restore(h, kept);
+    }
+    free(old);
+    free(format);
+    return rc;
+}
+
 int bh_cd_change(struct bh *h, unsigned int domid, const char *vdev, const char *target)
 {
     struct bh_disk disk = {.target = (char *)target, .vdev = (char *)vdev, .cdrom = true, .readonly = true};
-    struct store_batch batch = {0};
     unsigned int devid;
     char *back, *type;
     int rc = disk_check(h, &disk);
@@ -864,11 +979,12 @@ int bh_cd_change(struct bh *h, unsigned int domid, const char *vdev, const char 
     type = back ? store_getf(h, "%s/device-type", back) : NULL;
     if (!type || strcmp(type, "cdrom") != 0)
         rc = bh_fail(h, back ? EINVAL : ENOENT, "domain %u has no CD-ROM drive %s", domid, vdev);
-    if (!rc) {
-        batch_write(h, &batch, target ? target : "", "%s/params", back);
-        batch_write(h, &batch, "raw", "%s/format", back);
-        rc = batch_commit(h, &batch);
-    }
+    else if (!strstr(back, "/backend/qdisk/"))
+        rc = bh_fail(h, EOPNOTSUPP,
+                     "%s of domain %u is served by Linux's back end, which cannot change media", vdev, domid);
+    else if (change_medium(h, back, target))
+        rc = bh_because(h, "putting %s into %s of domain %u", target && *target ? target : "nothing", vdev,
+                        domid);
     free(back);
     free(type);
     return rc;

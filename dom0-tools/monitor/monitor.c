@@ -9,7 +9,8 @@
  * is done;
  *   - creates that were killed: RUN_DIR/creating/UUID without a lock;
  *   - back ends: the store's directories, and RUN_DIR/backends/NAME.lock, locked by the back end itself.
- * So it can be killed at any moment and started again.
+ * So it can be killed at any moment and started again. In a driver domain it looks after the back ends of that
+ * domain, and after nothing else.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -46,7 +47,6 @@ struct backend {
     uint64_t started;      /* ms */
     uint64_t not_before;   /* ms: waits after ending early */
     unsigned int failures; /* early ends in a row */
-    bool finished;         /* said that it is done: not started again while its directory stays */
     bool seen;
 };
 
@@ -55,6 +55,9 @@ static struct {
     struct backend backends[BACKENDS_MAX];
     unsigned int count;
     char program_dir[512];
+    unsigned int
+        domid; /* in which this runs: 0, or a driver domain's, with nothing but back ends to look after */
+    bool swept;
 } m;
 
 static uint64_t now_ms(void)
@@ -74,6 +77,13 @@ static void log_failure(struct bh *h, const char *what)
 }
 
 /* ---- back ends ---- */
+
+/* A node in the directory of the back end, or NULL. */
+static char *backend_node(const struct backend *b, const char *node)
+{
+    return store_getf(m.h, "/local/domain/%u/backend/%s/%u/%u/%s", m.domid, kinds[b->kind].kind, b->domid,
+                      b->devid, node);
+}
 
 static int lock_backend(const struct backend *b, bool *busy)
 {
@@ -102,21 +112,23 @@ static void adopt(struct backend *b, int lock)
 
 static void run_backend(const struct backend *b, int lock)
 {
-    char path[600], domid[16], devid[16], store[96], number[16];
+    char path[600], domid[16], devid[16], own[16], store[96], number[16];
     int length = snprintf(number, sizeof(number), "%d\n", getpid());
 
     snprintf(path, sizeof(path), "%s/%s", m.program_dir, kinds[b->kind].program);
     snprintf(domid, sizeof(domid), "%u", b->domid);
     snprintf(devid, sizeof(devid), "%u", b->devid);
-    snprintf(store, sizeof(store), "/local/domain/0/backend/%s/%u/%u", kinds[b->kind].kind, b->domid,
-             b->devid);
+    snprintf(own, sizeof(own), "%u", m.domid);
+    snprintf(store, sizeof(store), "/local/domain/%u/backend/%s/%u/%u", m.domid, kinds[b->kind].kind,
+             b->domid, b->devid);
     if (ftruncate(lock, 0) < 0 || pwrite(lock, number, length, 0) != length)
         daemon_log("cannot write the pid of a back end: %s", strerror(errno));
     /* The lock stays with the process that is executed: it ends when that ends. */
     fcntl(lock, F_SETFD, 0);
-    execl(path, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path", store, NULL);
+    execl(path, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path", store,
+          "--backend-domid", own, NULL);
     execlp(kinds[b->kind].program, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path",
-           store, NULL);
+           store, "--backend-domid", own, NULL);
     daemon_log("cannot run %s: %s", kinds[b->kind].program, strerror(errno));
     _exit(1);
 }
@@ -125,12 +137,16 @@ static void run_backend(const struct backend *b, int lock)
 static void tell_store(const struct backend *b, const char *why)
 {
     struct store_batch batch = {0};
+    char *there = backend_node(b, "frontend");
 
-    batch_write(m.h, &batch, why, "/local/domain/0/backend/%s/%u/%u/hotplug-error", kinds[b->kind].kind,
-                b->domid, b->devid);
-    batch_write(m.h, &batch, "error", "/local/domain/0/backend/%s/%u/%u/hotplug-status", kinds[b->kind].kind,
-                b->domid, b->devid);
-    batch_commit(m.h, &batch);
+    if (there) {
+        batch_write(m.h, &batch, why, "/local/domain/%u/backend/%s/%u/%u/hotplug-error", m.domid,
+                    kinds[b->kind].kind, b->domid, b->devid);
+        batch_write(m.h, &batch, "error", "/local/domain/%u/backend/%s/%u/%u/hotplug-status", m.domid,
+                    kinds[b->kind].kind, b->domid, b->devid);
+        batch_commit(m.h, &batch);
+    }
+    free(there);
 }
 
 static void start_backend(struct backend *b)
@@ -162,19 +178,16 @@ static void backend_ended(struct backend *b)
     close(b->pidfd);
     b->pidfd = -1;
     b->pid = 0;
-    b->finished = exited && WEXITSTATUS(status) == 0;
     b->failures = now_ms() - b->started < SETTLE_MS ? b->failures + 1 : 0;
     if (exited && WEXITSTATUS(status) == 1) {
-        char *reason = store_getf(m.h, "/local/domain/0/backend/%s/%u/%u/hotplug-error", kinds[b->kind].kind,
-                                  b->domid, b->devid);
+        char *reason = backend_node(b, "hotplug-error");
 
-        b->finished = true;
         if (!reason)
             tell_store(b, "the back end could not be set up (see its log)");
         daemon_log("%s %u/%u could not be set up: %s", kinds[b->kind].program, b->domid, b->devid,
                    reason ? reason : "it did not say why");
         free(reason);
-    } else if (!b->finished) {
+    } else if (!exited || WEXITSTATUS(status)) {
         b->not_before = b->failures ? now_ms() + (50UL << (b->failures < 7 ? b->failures : 7)) : 0;
         daemon_log("%s %u/%u ended (status %#x); it is started again", kinds[b->kind].program, b->domid,
                    b->devid, ours ? status : 0);
@@ -201,17 +214,86 @@ static struct backend *find_backend(unsigned int kind, unsigned int domid, unsig
 static void see_device(unsigned int kind, const char *domid, const char *devid)
 {
     struct backend *b = find_backend(kind, strtoul(domid, NULL, 10), strtoul(devid, NULL, 10));
-    char *front =
-        store_getf(m.h, "/local/domain/0/backend/%s/%s/%s/frontend", kinds[kind].kind, domid, devid);
-    char *state = store_getf(m.h, "/local/domain/0/backend/%s/%s/%s/state", kinds[kind].kind, domid, devid);
+    char *front, *state, *status;
 
-    if (b && front && state && atoi(state) != 6) {
+    if (!b)
+        return;
+    front = backend_node(b, "frontend");
+    state = backend_node(b, "state");
+    status = backend_node(b, "hotplug-status");
+    /* One that could not be set up is not tried again until somebody takes its word back. */
+    if (front && state && atoi(state) != 6 && !(status && strcmp(status, "error") == 0)) {
         b->seen = true;
-        if (b->pidfd < 0 && !b->finished && now_ms() >= b->not_before)
+        if (b->pidfd < 0 && now_ms() >= b->not_before)
             start_backend(b);
     }
     free(front);
     free(state);
+    free(status);
+}
+
+/* Ends the storage daemon that a killed back end left, and removes the files of a device that is no more. */
+static void remove_leftovers(const struct backend *b)
+{
+    static const char *const files[][2] = {{"vbd", "stats"},    {"vbd", "state"}, {"disk", "pid"},
+                                           {"disk", "monitor"}, {"disk", "nbd"},  {"vif", "stats"},
+                                           {"vif", "state"}};
+    char path[400], comm[32] = "";
+    FILE *in;
+    int pid = 0;
+
+    snprintf(path, sizeof(path), "%s/disk-%u-%u.pid", bh_run_dir(), b->domid, b->devid);
+    in = b->kind == 0 ? fopen(path, "re") : NULL;
+    if (in && fscanf(in, "%d", &pid) == 1 && pid > 0) {
+        fclose(in);
+        snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+        in = fopen(path, "re");
+        if (in && fscanf(in, "%31s", comm) == 1 && strncmp(comm, "qemu-storage-", 13) == 0)
+            kill(pid, SIGTERM);
+    }
+    if (in)
+        fclose(in);
+    for (unsigned int i = b->kind ? 5 : 0; i < (b->kind ? 7 : 5); i++) {
+        snprintf(path, sizeof(path), "%s/%s-%u-%u.%s", bh_run_dir(), files[i][0], b->domid, b->devid,
+                 files[i][1]);
+        unlink(path);
+    }
+}
+
+/* Every device that was ever served has a lock file; one without a directory and a process has gone. */
+static void sweep(void)
+{
+    char path[600];
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "%s/backends", bh_run_dir());
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir))) {
+        struct backend b = {0};
+        char kind[16], *front;
+        bool busy;
+        int lock;
+
+        if (sscanf(entry->d_name, "%15[a-z]-%u-%u.lock", kind, &b.domid, &b.devid) != 3)
+            continue;
+        while (b.kind < KINDS && strcmp(kinds[b.kind].kind, kind) != 0)
+            b.kind++;
+        front = b.kind < KINDS ? backend_node(&b, "frontend") : NULL;
+        lock = b.kind < KINDS && !front ? lock_backend(&b, &busy) : -1;
+        if (lock >= 0 && !busy) {
+            remove_leftovers(&b);
+            snprintf(path, sizeof(path), "%s/backends/%s", bh_run_dir(), entry->d_name);
+            unlink(path);
+        }
+        if (lock >= 0)
+            close(lock);
+        free(front);
+    }
+    if (dir)
+        closedir(dir);
+    bh_error_clear(m.h);
+    m.swept = true;
 }
 
 static void free_list(char **list, unsigned int count)
@@ -231,14 +313,14 @@ static void look_at_backends(void)
         char path[96], **domids;
         unsigned int n;
 
-        snprintf(path, sizeof(path), "/local/domain/0/backend/%s", kinds[k].kind);
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/%s", m.domid, kinds[k].kind);
         if (bh_store_list(m.h, path, &domids, &n))
             continue;
         for (unsigned int i = 0; i < n; i++) {
             char **devids;
             unsigned int devices;
 
-            snprintf(path, sizeof(path), "/local/domain/0/backend/%s/%s", kinds[k].kind, domids[i]);
+            snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%s", m.domid, kinds[k].kind, domids[i]);
             if (bh_store_list(m.h, path, &devids, &devices))
                 continue;
             for (unsigned int j = 0; j < devices; j++)
@@ -252,7 +334,10 @@ static void look_at_backends(void)
     for (unsigned int i = 0; i < m.count; i++)
         if (m.backends[i].seen || m.backends[i].pidfd >= 0)
             m.backends[kept++] = m.backends[i];
+    m.swept &= kept == m.count;
     m.count = kept;
+    if (!m.swept)
+        sweep();
 }
 
 /* ---- ended domains ---- */
@@ -529,7 +614,7 @@ static int next_timeout(void)
     for (unsigned int i = 0; i < m.count; i++) {
         const struct backend *b = &m.backends[i];
 
-        if (b->pidfd < 0 && !b->finished) {
+        if (b->pidfd < 0) {
             int left = b->not_before > now ? (int)(b->not_before - now) : 20;
 
             if (timeout < 0 || left < timeout)
@@ -554,9 +639,11 @@ static void loop(void)
 
         reap();
         drain_store();
-        each_unlocked("creating", act_on_marker);
-        each_unlocked("restarts", spawn_restart);
-        look_at_domains();
+        if (m.domid == 0) {
+            each_unlocked("creating", act_on_marker);
+            each_unlocked("restarts", spawn_restart);
+            look_at_domains();
+        }
         look_at_backends();
         fds[0] = (struct pollfd){.fd = bh_store_fd(m.h), .events = POLLIN};
         for (unsigned int i = 0; i < m.count; i++)
@@ -577,10 +664,27 @@ static void find_programs(void)
     snprintf(m.program_dir, sizeof(m.program_dir), "%s", length > 0 ? dirname(self) : "/usr/sbin");
 }
 
+static int set_watches(void)
+{
+    char path[64], *domid = store_getf(m.h, "domid");
+    int rc = 0;
+
+    m.domid = domid ? strtoul(domid, NULL, 10) : 0;
+    free(domid);
+    bh_error_clear(m.h);
+    if (m.domid == 0) {
+        rc = bh_store_watch(m.h, "@introduceDomain", "look");
+        rc = rc ? rc : bh_store_watch(m.h, "@releaseDomain", "look");
+    }
+    for (unsigned int k = 0; !rc && k < KINDS; k++) {
+        snprintf(path, sizeof(path), "/local/domain/%u/backend/%s", m.domid, kinds[k].kind);
+        rc = bh_store_watch(m.h, path, "look");
+    }
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const watches[] = {"@introduceDomain", "@releaseDomain",
-                                          "/local/domain/0/backend/qdisk", "/local/domain/0/backend/bhnet"};
     struct sigaction action = {.sa_handler = on_child};
     bool foreground = false;
     int c;
@@ -597,13 +701,12 @@ int main(int argc, char **argv)
     sigaction(SIGCHLD, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     m.h = bh_open();
-    for (unsigned int i = 0; m.h && i < sizeof(watches) / sizeof(watches[0]); i++)
-        if (bh_store_watch(m.h, watches[i], "look")) {
-            daemon_log("cannot start: %s", bh_error_message(m.h, 0));
-            return 1;
-        }
     if (!m.h)
         return 1;
+    if (set_watches()) {
+        daemon_log("cannot start: %s", bh_error_message(m.h, 0));
+        return 1;
+    }
     daemon_ready();
     loop();
 }

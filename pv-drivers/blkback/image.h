@@ -62,6 +62,7 @@ struct image_config {
     bool direct;
     bool block_discard;
     unsigned domid, devid;
+    unsigned patience_ms; /* how long to wait for an image that is in use */
 };
 
 /*

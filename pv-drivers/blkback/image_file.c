@@ -237,20 +237,16 @@ static int lock_range(int fd, off_t start, off_t length, bool exclusive)
 }
 
 /* An image that is written is ours alone; one that is only read may be shared with other readers. */
-static int lock_image(int fd, bool exclusive, char *why, size_t why_bytes, const char *path)
+static int wait_lock(int fd, off_t start, off_t length, const struct image_config *c)
 {
     int rc = -EAGAIN;
-    for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
-        rc = lock_range(fd, QEMU_LOCK_FIRST, QEMU_LOCK_BYTES, exclusive);
+    for (unsigned waited = 0; waited <= c->patience_ms; waited += LOCK_POLL_MS) {
+        rc = lock_range(fd, start, length, !c->read_only);
         if (rc != -EAGAIN && rc != -EACCES)
             break;
         struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
         nanosleep(&pause, NULL);
     }
-    if (rc)
-        snprintf(why, why_bytes,
-                 "%s is in use by someone else (its lock was not free within %d s); shut the other user down",
-                 path, LOCK_WAIT_MS / 1000);
     return rc;
 }
 
@@ -269,22 +265,21 @@ static int open_descriptors(struct image_file *f, const struct image_config *c, 
         snprintf(why, why_bytes, "cannot open image %s: %s", c->path, strerror(errno));
         return -errno;
     }
-    int rc = lock_image(f->buffered, !c->read_only, why, why_bytes, c->path);
-    if (rc || !c->direct)
+    int rc = wait_lock(f->buffered, QEMU_LOCK_FIRST, QEMU_LOCK_BYTES, c);
+    if (rc) {
+        snprintf(
+            why, why_bytes,
+            "%s is in use by someone else (its lock was not free within %u ms); shut the other user down",
+            c->path, c->patience_ms);
         return rc;
-    f->direct = open(c->path, mode | O_DIRECT);
+    }
+    f->direct = c->direct ? open(c->path, mode | O_DIRECT) : -1;
     if (f->direct < 0)
         return 0;
-    for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_POLL_MS) {
-        rc = lock_range(f->direct, DIRECT_LOCK_BYTE, 1, !c->read_only);
-        if (rc != -EAGAIN && rc != -EACCES)
-            break;
-        struct timespec pause = {.tv_nsec = LOCK_POLL_MS * 1000000L};
-        nanosleep(&pause, NULL);
-    }
+    rc = wait_lock(f->direct, DIRECT_LOCK_BYTE, 1, c);
     if (rc)
-        snprintf(why, why_bytes, "requests of an earlier process on %s did not end within %d s", c->path,
-                 LOCK_WAIT_MS / 1000);
+        snprintf(why, why_bytes, "requests of an earlier process on %s did not end within %u ms", c->path,
+                 c->patience_ms);
     return rc;
 }
 

@@ -19,7 +19,9 @@
 #include "../common/sandbox.h"
 #include "vbd.h"
 
-#define DEFAULT_BURST_MS 100
+#define DEFAULT_BURST_MS  100
+#define FIRST_PATIENCE_MS 5000  /* an image in use: who makes the device is told soon */
+#define PATIENCE_MS       30000 /* but requests of an earlier process may take long to end */
 
 struct blkback {
     struct vbd vbd; /* first: struct device is at its start */
@@ -54,7 +56,6 @@ static int publish(struct device *d)
 {
     struct blkback *b = blkback_of(d);
     const struct request_limits *limits = &b->vbd.limits;
-    char path[512];
     int rc = put(d, "feature-flush-cache", 1);
     rc = rc ? rc : put(d, "feature-barrier", 1);
     rc = rc ? rc : put(d, "feature-persistent", get(d, "persistent-enable", 1));
@@ -69,8 +70,7 @@ static int publish(struct device *d)
     uint64_t order = get(d, "max-ring-page-order", VBD_MAX_RING_ORDER);
     rc = rc ? rc : put(d, "multi-queue-max-queues", at_most(queues, VBD_MAX_QUEUES));
     rc = rc ? rc : put(d, "max-ring-page-order", at_most(order, VBD_MAX_RING_ORDER));
-    snprintf(path, sizeof(path), "%s/hotplug-status", d->backend);
-    return rc ? rc : store_write(d->store, path, "connected");
+    return rc;
 }
 
 static int properties(struct device *d)
@@ -278,6 +278,7 @@ static int open_image(struct blkback *b, struct image **image)
         .block_discard = get(d, "discard-enable", 1) != 0,
         .domid = b->options.domid,
         .devid = b->options.devid,
+        .patience_ms = get(d, "state", 0) < XenbusStateInitWait ? FIRST_PATIENCE_MS : PATIENCE_MS,
     };
     int rc = image_open(&config, image, why, sizeof(why));
     free(overlay);
@@ -296,7 +297,7 @@ static int set_up(struct blkback *b)
     int rc = store_open(&store);
     if (rc) {
         log_line("cannot reach the xenstore: %s; is its daemon running?", strerror(-rc));
-        return rc;
+        return -ENOTCONN;
     }
     rc = device_open(&b->vbd.device, &operations, store, b->options.path);
     rc = rc ? rc : open_image(b, &image);
@@ -371,6 +372,7 @@ static int loop(struct blkback *b)
             p[2].fd = v->image->ops->fd(v->image, &p[2].events);
         if (poll(p, 3, timeout_ms(v, again)) < 0 && errno != EINTR)
             return EXIT_AGAIN;
+        again = false;
         if (v->device.attached)
             again = serve(v, p[1].revents != 0);
         if (p[0].revents) {
@@ -389,8 +391,9 @@ int main(int argc, char **argv)
         return EXIT_BROKEN;
     snprintf(name, sizeof(name), "%u/%u", b.options.domid, b.options.devid);
     log_open("bh-blkback", name);
-    if (set_up(&b))
-        return EXIT_BROKEN;
+    int rc = set_up(&b);
+    if (rc)
+        return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
     int status = loop(&b);
     log_line("%s", status == EXIT_GONE ? "the device is gone" : "to be started again");
     return status;

@@ -18,13 +18,12 @@
 #include "../common/log.h"
 #include "qcow2.h"
 
-#define PROGRAM      "qemu-storage-daemon"
-#define ANSWER_MS    30000
-#define LOCK_TRIES   300
-#define LOCK_PAUSE   100000000L
-#define LOCK_FIRST   100 /* 100..103 permissions in use, 200..203 permissions denied to others */
-#define LOCK_BYTES   104
-#define OPTION_BYTES 2048
+#define PROGRAM       "qemu-storage-daemon"
+#define ANSWER_MS     30000
+#define LOCK_PAUSE_MS 100
+#define LOCK_FIRST    100 /* 100..103 permissions in use, 200..203 permissions denied to others */
+#define LOCK_BYTES    104
+#define OPTION_BYTES  2048
 
 static void socket_name(char *out, size_t bytes, const struct image_config *c, const char *kind)
 {
@@ -229,14 +228,14 @@ static int create_overlay(const struct image_config *c, char *why, size_t why_by
 }
 
 /* Waits until nobody holds QEMU's locks on the file: a daemon that was killed may still be dying. */
-static bool wait_unlocked(const char *path)
+static bool wait_unlocked(const char *path, unsigned patience_ms)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC);
     bool free_now = fd < 0; /* then the daemon will say what is wrong with it */
-    for (int i = 0; i < LOCK_TRIES && !free_now; i++) {
+    for (unsigned waited = 0; waited <= patience_ms && !free_now; waited += LOCK_PAUSE_MS) {
         struct flock lock = {
             .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_FIRST, .l_len = LOCK_BYTES};
-        struct timespec pause = {.tv_nsec = LOCK_PAUSE};
+        struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
         free_now = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
         if (!free_now)
             nanosleep(&pause, NULL);
@@ -255,8 +254,11 @@ static int start(struct storage_daemon *d, const struct image_config *c, const c
     if (rc)
         return rc;
     const char *file = c->overlay ? c->overlay : c->path;
-    if (!wait_unlocked(file)) {
-        snprintf(why, why_bytes, "%s is in use by someone else; shut the other user down", file);
+    if (!wait_unlocked(file, c->patience_ms)) {
+        snprintf(
+            why, why_bytes,
+            "%s is in use by someone else (its lock was not free within %u ms); shut the other user down",
+            file, c->patience_ms);
         return -EAGAIN;
     }
     rc = spawn(c, monitor, d->nbd_socket);

@@ -47,9 +47,31 @@ int device_set_state(struct device *d, enum xenbus_state state)
     return store_write_number(d->store, d->backend, "state", state);
 }
 
-/* Runs fill inside a transaction, only while our directory exists, so that no node outlives a removed device.
+static enum xenbus_state state_of(struct device *d, const char *directory)
+{
+    return (enum xenbus_state)store_read_number(d->store, XenbusStateUnknown, "%s/state", directory);
+}
+
+static int write_text(struct device *d, const char *node, const char *text)
+{
+    char path[PATH_BYTES];
+    snprintf(path, sizeof(path), "%s/%s", d->backend, node);
+    return store_write(d->store, path, text);
+}
+
+/* Whether something went wrong that is not just the device changing under us. */
+static bool failed(int rc)
+{
+    return rc && rc != -ENOENT && rc != -ESTALE;
+}
+
+/*
+ * Runs fill and moves our state inside a transaction, only while our directory exists, so that no node outlives
+ * a removed device. -ESTALE, with nothing written, when the state is no longer `from`: the toolstack moved it
+ * in between, to Closing above all, and that must not be lost.
  */
-static int write_together(struct device *d, int (*fill)(struct device *), enum xenbus_state state)
+static int write_together(struct device *d, int (*fill)(struct device *), enum xenbus_state from,
+                          enum xenbus_state state)
 {
     for (int i = 0; i < TRANSACTION_TRIES; i++) {
         int rc = store_begin(d->store);
@@ -57,8 +79,12 @@ static int write_together(struct device *d, int (*fill)(struct device *), enum x
             return rc;
         if (!store_exists(d->store, "%s/frontend", d->backend))
             rc = -ENOENT;
+        else if (state_of(d, d->backend) != from)
+            rc = -ESTALE;
         if (rc == 0 && fill)
             rc = fill(d);
+        if (rc == 0 && fill)
+            rc = write_text(d, "hotplug-status", "connected");
         if (rc == 0)
             rc = device_set_state(d, state);
         int ended = store_end(d->store, rc != 0);
@@ -78,11 +104,8 @@ static void leave(struct device *d)
 
 static void write_reason(struct device *d, const char *node, const char *why)
 {
-    char path[PATH_BYTES];
-    if (!store_exists(d->store, "%s/frontend", d->backend))
-        return;
-    snprintf(path, sizeof(path), "%s/%s", d->backend, node);
-    store_write(d->store, path, why);
+    if (store_exists(d->store, "%s/frontend", d->backend))
+        write_text(d, node, why);
 }
 
 void device_fail(struct device *d, const char *why)
@@ -92,7 +115,7 @@ void device_fail(struct device *d, const char *why)
     d->attached = false;
     d->broken = true;
     write_reason(d, "error", why);
-    write_together(d, NULL, XenbusStateClosing);
+    write_together(d, NULL, state_of(d, d->backend), XenbusStateClosing);
 }
 
 void device_hotplug_error(struct device *d, const char *why)
@@ -100,6 +123,12 @@ void device_hotplug_error(struct device *d, const char *why)
     write_reason(d, "error", why);
     write_reason(d, "hotplug-error", why);
     write_reason(d, "hotplug-status", "error");
+}
+
+/* Whoever changed the medium removed hotplug-status: the front end has to be told the properties again. */
+static bool medium_changed(struct device *d)
+{
+    return !store_exists(d->store, "%s/hotplug-status", d->backend);
 }
 
 static void connect(struct device *d, enum xenbus_state ours)
@@ -111,9 +140,9 @@ static void connect(struct device *d, enum xenbus_state ours)
         return;
     }
     d->attached = true;
-    if (ours < XenbusStateConnected)
-        rc = write_together(d, d->ops->properties, XenbusStateConnected);
-    if (rc && rc != -ENOENT)
+    if (ours < XenbusStateConnected || (ours == XenbusStateConnected && medium_changed(d)))
+        rc = write_together(d, d->ops->properties, ours, XenbusStateConnected);
+    if (failed(rc))
         log_line("writing %s: %s", d->backend, strerror(-rc));
 }
 
@@ -126,17 +155,18 @@ static void follow(struct device *d, enum xenbus_state ours, enum xenbus_state t
 {
     bool fresh = ours == XenbusStateInitialising || ours == XenbusStateUnknown;
     bool again = ours == XenbusStateClosed && theirs == XenbusStateInitialising;
-    if (fresh || again) {
+    bool changed = ours == XenbusStateInitWait && medium_changed(d);
+    if (fresh || again || changed) {
         leave(d);
-        int rc = write_together(d, d->ops->publish, XenbusStateInitWait);
-        if (rc && rc != -ENOENT)
+        int rc = write_together(d, d->ops->publish, ours, XenbusStateInitWait);
+        if (failed(rc))
             log_line("publishing %s: %s", d->backend, strerror(-rc));
-        ours = XenbusStateInitWait;
+        ours = rc == -ESTALE ? state_of(d, d->backend) : XenbusStateInitWait;
     }
     if (theirs == XenbusStateClosing) {
         leave(d);
         if (ours < XenbusStateClosing)
-            write_together(d, NULL, XenbusStateClosing);
+            write_together(d, NULL, ours, XenbusStateClosing);
     } else if (wants_connection(theirs) && ours <= XenbusStateClosing && !d->attached && !d->broken) {
         connect(d, ours);
     }
@@ -148,14 +178,13 @@ enum device_result device_step(struct device *d)
         leave(d);
         return DEVICE_GONE;
     }
-    enum xenbus_state ours = (enum xenbus_state)store_read_number(d->store, 0, "%s/state", d->backend);
-    enum xenbus_state theirs = (enum xenbus_state)store_read_number(d->store, 0, "%s/state", d->frontend);
+    enum xenbus_state ours = state_of(d, d->backend), theirs = state_of(d, d->frontend);
     bool there = store_exists(d->store, "%s/state", d->frontend);
     if (theirs == XenbusStateClosed || !there) {
         bool online = store_read_number(d->store, 1, "%s/online", d->backend) != 0;
         leave(d);
         if (ours != XenbusStateClosed)
-            write_together(d, NULL, XenbusStateClosed);
+            write_together(d, NULL, ours, XenbusStateClosed);
         return online && there ? DEVICE_RUNNING : DEVICE_GONE;
     }
     follow(d, ours, theirs);

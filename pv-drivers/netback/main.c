@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/close_range.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "vif.h"
 
 #define SETUP_PROGRAM  "bh-vif-setup"
+#define XL_SCRIPTS     "/etc/xen/scripts" /* where a script without a directory is */
 #define INTERFACE_NAME 16
 
 struct netback {
@@ -71,8 +73,7 @@ static int publish(struct device *d)
     rc = rc ? rc : put(d, "multi-queue-max-queues", queues < VIF_MAX_QUEUES ? queues : VIF_MAX_QUEUES);
     snprintf(path, sizeof(path), "%s/vifname", d->backend);
     rc = rc ? rc : store_write(d->store, path, netback_of(d)->name);
-    snprintf(path, sizeof(path), "%s/hotplug-status", d->backend);
-    return rc ? rc : store_write(d->store, path, "connected");
+    return rc;
 }
 
 static int properties(struct device *d)
@@ -221,18 +222,22 @@ static void own_directory(char *out, size_t bytes)
 static int run_script(struct netback *n, const char *program, const char *mode, char *why, size_t why_bytes)
 {
     char *bridge = node(n, "bridge", ""), *ip = node(n, "ip", ""), *gateway = node(n, "gatewaydev", "");
+    char path[512];
+    snprintf(path, sizeof(path), "%s%s", strchr(program, '/') ? "" : XL_SCRIPTS "/", program);
     pid_t child = fork();
     if (child == 0) {
         close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* a lock that we were started with ends with us */
         setenv("vif", n->name, 1);
         setenv("dev", n->name, 1);
-        setenv("type_if", "vif", 1);
+        setenv("XENBUS_TYPE", "vif", 1);
+        setenv("XENBUS_BASE_PATH", "backend", 1);
         setenv("XENBUS_PATH", n->vif.device.backend, 1);
+        setenv("script", path, 1);
         setenv("mode", mode, 1);
         setenv("bridge", bridge, 1);
         setenv("ip", ip, 1);
         setenv("netdev", gateway, 1);
-        execlp(program, program, "online", (char *)NULL);
+        execl(path, path, "online", "type_if=vif", (char *)NULL);
         _exit(127);
     }
     free(bridge);
@@ -243,7 +248,7 @@ static int run_script(struct netback *n, const char *program, const char *mode, 
         ;
     if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    snprintf(why, why_bytes, "%s online (mode %s) failed for %s, status %d", program, mode, n->name,
+    snprintf(why, why_bytes, "%.300s online (mode %s) failed for %s, status %d", path, mode, n->name,
              WIFEXITED(status) ? WEXITSTATUS(status) : -1);
     return -EIO;
 }
@@ -316,6 +321,10 @@ static int open_interface(struct netback *n, int *tap)
     else
         snprintf(n->name, sizeof(n->name), "vif%u.%u", n->options.domid % 100000, n->options.devid % 10000);
     free(name);
+    /* Started again, with the interface still where the first start put it: scripts run once, as xl's do. */
+    char *status = node(n, "hotplug-status", "");
+    bool joined = strcmp(status, "connected") == 0 && if_nametoindex(n->name);
+    free(status);
     int rc = set_rules(n, why, sizeof(why));
     if (rc == 0) {
         *tap = tap_open(n->name, why, sizeof(why));
@@ -323,7 +332,7 @@ static int open_interface(struct netback *n, int *tap)
     }
     if (rc == 0)
         rc = tap_configure(n->name, (unsigned)get(&n->vif.device, "mtu", 0), why, sizeof(why));
-    if (rc == 0)
+    if (rc == 0 && !joined)
         rc = join_network(n, why, sizeof(why));
     if (rc) {
         log_line("%s", why);
@@ -340,7 +349,7 @@ static int set_up(struct netback *n)
     int rc = store_open(&store);
     if (rc) {
         log_line("cannot reach the xenstore: %s; is its daemon running?", strerror(-rc));
-        return rc;
+        return -ENOTCONN;
     }
     rc = device_open(&n->vif.device, &operations, store, n->options.path);
     rc = rc ? rc : open_interface(n, &tap);
@@ -431,8 +440,9 @@ int main(int argc, char **argv)
         return EXIT_BROKEN;
     snprintf(name, sizeof(name), "%u/%u", n.options.domid, n.options.devid);
     log_open("bh-netback", name);
-    if (set_up(&n))
-        return EXIT_BROKEN;
+    int rc = set_up(&n);
+    if (rc)
+        return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
     int status = loop(&n);
     log_line("%s", status == EXIT_GONE ? "the device is gone" : "to be started again");
     return status;

@@ -113,11 +113,52 @@ static void a_front_end_that_is_connected_at_once(void **state)
 static void a_restart_attaches_without_a_word(void **state)
 {
     states(4, 4);
+    fake_store_set(BACK "/hotplug-status", "connected");
     device_step(&device);
     assert_int_equal(back_state(), XenbusStateConnected);
     assert_true(device.attached && resumed);
     assert_int_equal(published, 0);
     assert_null(fake_store_get(BACK "/sectors"));
+}
+
+/* Who changes the medium takes hotplug-status away: a connected guest is told the properties, one that waits the
+ * features. */
+static void a_changed_medium_is_told(void **state)
+{
+    states(4, 4);
+    device_step(&device);
+    assert_string_equal(fake_store_get(BACK "/sectors"), "8");
+    assert_string_equal(fake_store_get(BACK "/hotplug-status"), "connected");
+    assert_int_equal(back_state(), XenbusStateConnected);
+    assert_true(resumed);
+    states(2, 1);
+    fake_store_remove(BACK "/hotplug-status");
+    device_step(&device);
+    assert_int_equal(published, 1);
+    assert_string_equal(fake_store_get(BACK "/hotplug-status"), "connected");
+}
+
+static int attach_while_closed(struct device *d)
+{
+    attached++;
+    fake_store_set(BACK "/state", "5"); /* block-detach, just now */
+    return 0;
+}
+
+/* Closing, written while we connected, was overwritten with Connected; the guest never heard that it has to close. */
+static void a_removal_while_connecting_is_not_lost(void **state)
+{
+    static const struct device_ops closing_ops = {
+        .publish = publish, .attach = attach_while_closed, .properties = properties, .detach = detach};
+    device.ops = &closing_ops;
+    states(2, 3);
+    fake_store_set(BACK "/hotplug-status", "connected");
+    assert_int_equal(device_step(&device), DEVICE_RUNNING);
+    assert_int_equal(back_state(), XenbusStateClosing);
+    assert_null(fake_store_get(BACK "/sectors"));
+    fake_store_set(BACK "/online", "0");
+    states(5, 6);
+    assert_int_equal(device_step(&device), DEVICE_GONE);
 }
 
 static void a_restart_in_the_middle_of_closing(void **state)
@@ -190,6 +231,8 @@ int main(void)
         TEST(the_whole_way),
         TEST(a_front_end_that_is_connected_at_once),
         TEST(a_restart_attaches_without_a_word),
+        TEST(a_changed_medium_is_told),
+        TEST(a_removal_while_connecting_is_not_lost),
         TEST(a_restart_in_the_middle_of_closing),
         TEST(a_restart_while_the_guest_still_has_to_close),
         TEST(bad_rings_end_the_connection_only),
