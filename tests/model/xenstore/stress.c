@@ -1,11 +1,13 @@
 /*
  * The whole daemon under simulated domains.
  *
- *   xs-stress domains [N]   N (200) domains at once, one of them flooding; everybody gets all answers in
- * order, and the flood does not starve the others xs-stress kill [N]      N (60) rounds of load, kill -9 and
- * restart. After each: every acknowledged write is there, every request of every domain was answered exactly
- * once and in order, every watch event arrived exactly once, and a local client of our library noticed
- * nothing but a pause xs-stress broken        domains that lie about their rings are stopped, alone
+ *   xs-stress domains [N]   N (200) domains at once, one of them flooding: everybody gets all answers in order, and
+ *                           the flood does not starve the others
+ *   xs-stress kill [N]      N (60) rounds of load, kill -9 and restart. After each: every acknowledged write is
+ *                           there, every request of every domain was answered exactly once and in order, every watch
+ *                           event arrived exactly once, and a local client of our library noticed nothing but a pause
+ *   xs-stress broken        domains that lie about their rings are stopped, alone
+ *   xs-stress limits        over a soft limit a domain is slowed down; refusals at a limit set at run time are logged
  */
 #include "peers.h"
 #include "rawclient.h"
@@ -377,6 +379,72 @@ static void broken_rings(const char *base)
     peer_stop(&daemon_);
 }
 
+static void control(const char *args, size_t len)
+{
+    struct raw c;
+
+    CHECK(raw_open(&c, daemon_.socket), "connect");
+    CHECK(raw_call(&c, XS_CONTROL, 0, args, len) && strcmp(c.body, "OK") == 0, "control %s: %s", args,
+          c.body);
+    close(c.fd);
+}
+
+static bool log_has(const char *text)
+{
+    char file[300], line[600];
+    bool found = false;
+    FILE *f;
+
+    snprintf(file, sizeof(file), "%s/log", daemon_.dir);
+    f = fopen(file, "r");
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        found = strstr(line, text) != NULL;
+    }
+    if (f) {
+        fclose(f);
+    }
+    return found;
+}
+
+static void limits(const char *base)
+{
+    static const char soft[] = "quota-soft\0memory\0001", hard[] = "quota\0001\0node-size\0002";
+    static const char refused[] = "domain 1: write refused: quota node-size would be 3, the limit is 2";
+    static struct guest g;
+    struct xsd_sockmsg hdr;
+    char body[XENSTORE_PAYLOAD_MAX + 1];
+    unsigned before;
+
+    peer_start(&daemon_, PEER_OURS, base, NULL);
+    introduce(daemon_.dir, &g, 1);
+    guest_watch(&g);
+    CHECK(alive(&g), "domain 1 is not served");
+    settle(&g, 1);
+    /* Over the soft limit of memory: each request waits 2 ms, none is refused. */
+    control(soft, sizeof(soft));
+    before = g.answered;
+    load(&g, 1, 500);
+    settle(&g, 1);
+    CHECK(g.answered > before && g.answered - before < 500, "%u requests in 0.5 s over the soft limit",
+          g.answered - before);
+    CHECK(log_has("domain 1: slowed down: it uses "), "the log does not say that domain 1 was slowed down");
+    printf("%u requests in 0.5 s over the soft limit of memory, none refused\n", g.answered - before);
+    /* A hard limit of this one domain, set at run time. */
+    control(hard, sizeof(hard));
+    CHECK(sim_send(&g.d, XS_WRITE, 77, 0, "data/x\000abc", 10), "no room for a request");
+    for (hdr.req_id = 0; hdr.req_id != 77;) {
+        sim_pump(&g.d);
+        if (!sim_receive(&g.d, &hdr, body)) {
+            usleep(100);
+        }
+    }
+    CHECK(hdr.type == XS_ERROR && strcmp(body, "ENOSPC") == 0, "a value above the limit was answered %s",
+          body);
+    CHECK(log_has(refused), "the log does not say: %s", refused);
+    printf("refused and logged: %s\n", refused);
+    peer_stop(&daemon_);
+}
+
 int main(int argc, char **argv)
 {
     char base[] = "/dev/shm/bh-xs-stress-XXXXXX", command[80];
@@ -391,6 +459,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(what, "all") == 0 || strcmp(what, "broken") == 0) {
         broken_rings(base);
+    }
+    if (strcmp(what, "all") == 0 || strcmp(what, "limits") == 0) {
+        limits(base);
     }
     if (strcmp(what, "all") == 0 || strcmp(what, "domains") == 0) {
         many_domains(base, n ? n : 200);
