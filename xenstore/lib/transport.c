@@ -107,9 +107,10 @@ bool message_write(int fd, uint32_t type, uint32_t req_id, uint32_t tx_id, const
     struct {
         struct xsd_sockmsg hdr;
         char body[XENSTORE_PAYLOAD_MAX];
-    } msg = {.hdr = {.type = type, .req_id = req_id, .tx_id = tx_id}};
+    } msg;
     size_t done = 0, len;
 
+    msg.hdr = (struct xsd_sockmsg){.type = type, .req_id = req_id, .tx_id = tx_id};
     for (unsigned i = 0; i < n; i++) {
         if (iov[i].iov_len > sizeof(msg.body) - msg.hdr.len) {
             errno = E2BIG;
