@@ -101,7 +101,7 @@ live_update() {
     ${debian}xenstore-watch -n 2 /live >/tmp/watch.out 2>&1 &
     watcher=$!
     wait_for 10 grep -q /live /tmp/watch.out || return 1
-    ${debian}xenstore-control live-update -f ${ours}xenstored && ${debian}xenstore-control live-update -s || return 1
+    ${debian}xenstore-control live-update ${ours}xenstored || return 1
     wait_for 20 ${debian}xenstore-write /live/key 1 || return 1
     wait "$watcher" && grep -qx /live/key /tmp/watch.out || return 1
     [ "$pid" = "$(cat /run/bulkhead-services/xenstored)" ] && kill -0 "$pid" && wait_for 60 counts_on "$before" &&
