@@ -14,7 +14,7 @@ GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
 # Tests of whole systems that take too long for each change; docs/testing.md says what each of them shows, and its state.
 LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers create-faults kernel-rt)
 INTEGRATION    = $(SYSTEM_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/*/run tests/compat/*/run))
-LINTS         := tests/lint-format tests/lint-cppcheck
+LINTS         := tests/lint-format tests/lint-cppcheck tests/lint-tidy
 
 HOST_SPECS    = $(addprefix lint:,$(LINTS)) $(addprefix host:,$(HOST_TESTS)) $(addprefix fuzz:,$(FUZZ_TARGETS))
 GUEST_SPECS   = $(addprefix guest:,$(GUEST_KERNELS))

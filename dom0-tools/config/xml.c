@@ -172,10 +172,10 @@ static void read_disk(struct doc *doc, const xmlNode *node, struct value *list)
     const xmlNode *source = child(node, "source"), *driver = child(node, "driver"),
                   *target = child(node, "target");
     const xmlNode *iotune = child(node, "iotune"), *domain = child(node, "backenddomain");
-    char *device = attribute(node, "device"), *driver_name = driver ? attribute(driver, "name") : NULL;
 
     if (!map)
         return;
+    char *device = attribute(node, "device"), *driver_name = driver ? attribute(driver, "name") : NULL;
     take_attribute(map, "target", source, "file");
     take_attribute(map, "target", source, "dev");
     take_attribute(map, "format", driver, "type");
@@ -207,10 +207,10 @@ static void read_interface(struct doc *doc, const xmlNode *node, struct value *l
 {
     struct value *map = value_new(VALUE_MAP, line_of(node));
     const xmlNode *mtu = child(node, "mtu");
-    char *type = attribute(node, "type"), *size = mtu ? attribute(mtu, "size") : NULL;
 
     if (!map)
         return;
+    char *type = attribute(node, "type"), *size = mtu ? attribute(mtu, "size") : NULL;
     if (type && strcmp(type, "bridge") != 0 && strcmp(type, "ethernet") != 0 && strcmp(type, "network") != 0)
         doc_say(doc, DIAG_ERROR, line_of(node), "interface",
                 "type=\"%s\": allowed are bridge, ethernet and network", type);

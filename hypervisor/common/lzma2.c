@@ -153,7 +153,7 @@ inline_always uint32_t distance(struct lzma2 *s, struct coder *c, uint32_t lengt
 inline_always bool repeated(struct lzma2 *s, struct coder *c, uint32_t position)
 {
     struct lzma_model *m = &s->model;
-    uint32_t *last = s->last, found = last[0];
+    uint32_t *last = s->last, found;
 
     if (!decide(s, c, &m->not_first[s->state]))
         return decide(s, c, &m->is_long[s->state][position]);
