@@ -10,6 +10,8 @@ HV_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-strict-aliasing -fno-common -
              -fno-omit-frame-pointer -momit-leaf-frame-pointer $(HV_WARNINGS) \
              -DBULKHEAD_VERSION='"$(VERSION)"' -I$(HVDIR)/include -Ihypervisor/include \
              -Ihypervisor/arch/x86/include
+# Indirect branches by thunks (arch/x86/entry.S), which boot makes safe where the CPU needs it.
+HV_CFLAGS += -fno-jump-tables $(if $(findstring clang,$(HVCC)),-mretpoline -mretpoline-external-thunk,-mindirect-branch=thunk-extern -mindirect-branch-register)
 ifeq ($(DEBUG),y)
 HV_CFLAGS += -DBULKHEAD_DEBUG=1
 else
@@ -48,7 +50,7 @@ $(HVDIR)/%.S.o: %.S $(HV_OFFSETS)
 $(BUILD)/bulkhead-syms.elf: hypervisor/arch/x86/link.ld $(HV_OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@ld -nostdlib -static -no-pie -z max-page-size=4096 -z noexecstack --no-relax --no-warn-rwx-segments --build-id=none \
+	@ld -nostdlib -static -no-pie -z max-page-size=4096 -z noexecstack --no-relax --no-warn-rwx-segments --build-id=sha1 \
 	   -T $< -o $@ $(HV_OBJECTS) --start-group $(HV_LIBS) --end-group
 
 # The container: the loaded bytes as one segment of a 32-bit ELF, entry at its first byte.

@@ -7,6 +7,7 @@
  */
 #include <bh/errno.h>
 #include <bh/sched_cpu.h>
+#include <bh/virq.h>
 #include <public/sysctl.h>
 
 #define MAX_POOLS 64
@@ -147,6 +148,60 @@ int cpupool_remove_cpu(uint32_t id, uint32_t cpu)
     if (!ret)
         resettle(id);
     return ret;
+}
+
+/*
+ * A CPU out of service: in no pool, and no vcpu runs there. It sleeps, and still serves its timers, its interrupts and
+ * other CPUs' calls, so that nothing has to be moved off it and it comes back at once.
+ */
+int cpupool_cpu_offline(uint32_t cpu)
+{
+    uint32_t id = 0;
+    int ret = 0;
+
+    spin_lock(&pool_lock);
+    if (cpu >= NR_CPUS || !(atomic_load(&sched_online) & CPUMASK(cpu)))
+        ret = -EINVAL;
+    while (!ret && id < MAX_POOLS && !(pool[id].cpus & CPUMASK(cpu)))
+        id++;
+    if (!ret && id < MAX_POOLS) {
+        if (!(cpupool_cpus(id) & atomic_load(&sched_online) & ~CPUMASK(cpu)) && count_domains(id))
+            ret = -EBUSY;
+        else
+            WRITE_ONCE(pool[id].cpus, pool[id].cpus & ~CPUMASK(cpu));
+    }
+    if (!ret)
+        atomic_fetch_and(&sched_online, ~CPUMASK(cpu));
+    spin_unlock(&pool_lock);
+    if (ret)
+        return ret;
+    resettle(id);
+    virq_send_global(VIRQ_PCPU_STATE);
+    return 0;
+}
+
+int cpupool_cpu_online(uint32_t cpu)
+{
+    int ret = 0;
+
+    spin_lock(&pool_lock);
+    if (cpu >= NR_CPUS || !sched_cpu[cpu].idle)
+        ret = -EINVAL;
+    else if (!(atomic_load(&sched_online) & CPUMASK(cpu))) {
+        WRITE_ONCE(pool[0].cpus, pool[0].cpus | CPUMASK(cpu));
+        atomic_fetch_or(&sched_online, CPUMASK(cpu));
+    }
+    spin_unlock(&pool_lock);
+    if (ret)
+        return ret;
+    resettle(0);
+    virq_send_global(VIRQ_PCPU_STATE);
+    return 0;
+}
+
+cpumask_t cpupool_cpus_in_service(void)
+{
+    return atomic_load(&sched_online);
 }
 
 int cpupool_move_domain(struct domain *d, uint32_t id)

@@ -4,6 +4,7 @@
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <public/bulkhead.h>
+#include <public/mca.h>
 
 const hypercall_fn hypercall_table[HYPERCALL_MAX] = {
     [__HYPERVISOR_set_trap_table] = do_set_trap_table,
@@ -37,6 +38,7 @@ const hypercall_fn hypercall_table[HYPERCALL_MAX] = {
     [__HYPERVISOR_physdev_op] = do_physdev_op,
     [__HYPERVISOR_sysctl] = do_sysctl,
     [__HYPERVISOR_domctl] = do_domctl,
+    [__HYPERVISOR_mca] = do_mca,
     [__HYPERVISOR_bulkhead_op] = do_bulkhead_op,
     /* Numbers that the ABI leaves out, and operations that we do not have. */
     [11] = hypercall_unknown,
@@ -45,7 +47,8 @@ const hypercall_fn hypercall_table[HYPERCALL_MAX] = {
     [__HYPERVISOR_xsm_op] = hypercall_unknown,
     [__HYPERVISOR_xenoprof_op] = hypercall_unknown,
     [__HYPERVISOR_hvm_op] = hypercall_unknown,
-    [__HYPERVISOR_kexec_op... __HYPERVISOR_arch_6] = hypercall_unknown,
+    [__HYPERVISOR_kexec_op... __HYPERVISOR_mca - 1] = hypercall_unknown,
+    [__HYPERVISOR_mca + 1 ... __HYPERVISOR_arch_6] = hypercall_unknown,
     [__HYPERVISOR_bulkhead_op + 1 ... HYPERCALL_MAX - 1] = hypercall_unknown,
 };
 

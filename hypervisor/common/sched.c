@@ -30,7 +30,7 @@ struct sched_cpu *sched_lock_vcpu(struct vcpu *v)
         uint32_t cpu = READ_ONCE(v->sched.cpu);
 
         spin_lock(&sched_cpu[cpu].lock);
-        if (likely(v->sched.cpu == cpu))
+        if (likely(__atomic_load_n(&v->sched.cpu, __ATOMIC_ACQUIRE) == cpu))
             return &sched_cpu[cpu];
         spin_unlock(&sched_cpu[cpu].lock);
     }
@@ -123,7 +123,7 @@ static void place(struct sched_cpu *c, struct vcpu *v)
     if (!v->sched.running) {
         cpu = credit_choose_cpu(v);
         if (cpu != v->sched.cpu) {
-            v->sched.cpu = cpu;
+            sched_assign(v, cpu);
             spin_unlock(&c->lock);
             c = sched_lock_vcpu(v);
             cpu = v->sched.cpu;
@@ -337,7 +337,7 @@ void schedule(void)
         helper = credit_find_helper(c);
     spin_unlock(&c->lock);
 
-    if (unlikely(contended || prev->sched.parked || next->domain->sched.cap))
+    if (unlikely(contended || READ_ONCE(prev->sched.parked) || next->domain->sched.cap))
         credit_need_accounting();
     if (unlikely(helper < NR_CPUS))
         work_raise_cpu(helper, WORK_SCHEDULE);

@@ -38,11 +38,9 @@ void credit_vcpu_init(struct vcpu *v)
     v->sched.credit = 0;
 }
 
+/* slice_armed stays: schedule() sets it as it is from now on, with the lock. */
 static void slice_expired(void *arg)
 {
-    struct sched_cpu *c = arg;
-
-    c->slice_armed = false;
     work_raise(WORK_SCHEDULE);
 }
 
@@ -50,7 +48,7 @@ void credit_cpu_init(struct sched_cpu *c)
 {
     for (int i = 0; i < PRIO_QUEUES; i++)
         list_init(&c->queue[i]);
-    timer_init(&c->slice, slice_expired, c, c->cpu);
+    timer_init(&c->slice, slice_expired, NULL, c->cpu);
 }
 
 static int queue_of(const struct vcpu *v)
@@ -146,7 +144,7 @@ static struct vcpu *steal_from(struct sched_cpu *from, struct sched_cpu *me, int
             if (v->sched.running || !(sched_allowed(v) & here))
                 continue;
             credit_dequeue(from, v);
-            v->sched.cpu = me->cpu;
+            sched_assign(v, me->cpu);
             return v;
         }
     }
@@ -275,6 +273,12 @@ void credit_need_accounting(void)
         timer_set(&accounting, arch_now() + tslice);
 }
 
+/* v wanted a CPU in the last period. Its lock is not held: who changes right now counts either way. */
+static bool was_active(const struct vcpu *v)
+{
+    return READ_ONCE(v->sched.ran) || READ_ONCE(v->sched.queued) || READ_ONCE(v->sched.parked);
+}
+
 /* Counts the vcpus that wanted a CPU in the last period; sums the weights of domains that have any. */
 static void count_active(struct domain *d, uint64_t *sum)
 {
@@ -282,8 +286,7 @@ static void count_active(struct domain *d, uint64_t *sum)
     struct vcpu *v;
 
     for_each_vcpu (d, v)
-        if (v->sched.ran || v->sched.queued || v->sched.parked)
-            active++;
+        active += was_active(v);
     d->sched.active = active;
     d->sched.share = 0;
     d->sched.settled = !active;
@@ -351,11 +354,11 @@ static void hand_out(struct domain *d, uint64_t *wanted)
     struct vcpu *v;
 
     for_each_vcpu (d, v) {
-        if (v->sched.ran || v->sched.queued || v->sched.parked) {
-            if (v->sched.queued || v->sched.parked || d->sched.cap)
-                *wanted = 1;
-            give_credit(v, each);
-        }
+        if (!was_active(v))
+            continue;
+        if (READ_ONCE(v->sched.queued) || READ_ONCE(v->sched.parked) || d->sched.cap)
+            *wanted = 1;
+        give_credit(v, each);
     }
 }
 

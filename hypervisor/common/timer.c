@@ -98,7 +98,7 @@ static struct timer_cpu *lock_heap_of(struct timer *t)
         uint32_t cpu = READ_ONCE(t->cpu);
 
         spin_lock(&heap[cpu].lock);
-        if (likely(t->cpu == cpu))
+        if (likely(READ_ONCE(t->cpu) == cpu))
             return &heap[cpu];
         spin_unlock(&heap[cpu].lock);
     }
@@ -125,7 +125,9 @@ static inline void unlock_and_program(struct timer_cpu *h)
         if (!h->in_run)
             program(h);
     } else {
-        remote_earlier = h->root && (!h->programmed || h->root->expires < h->programmed);
+        uint64_t programmed = READ_ONCE(h->programmed);
+
+        remote_earlier = h->root && (!programmed || h->root->expires < programmed);
     }
     spin_unlock(&h->lock);
     if (remote_earlier)
@@ -198,7 +200,7 @@ void timer_migrate(struct timer *t, unsigned int cpu)
 
 void timer_interrupt(void)
 {
-    heap[arch_cpu_id()].programmed = 0;
+    WRITE_ONCE(heap[arch_cpu_id()].programmed, 0); /* without the lock: timer_run() follows */
     work_raise(WORK_TIMER);
 }
 
@@ -229,14 +231,6 @@ void timer_run(void)
 void timer_cpu_init(unsigned int cpu)
 {
     heap[cpu].programmed = 0;
-}
-
-void timer_cpu_evacuate(unsigned int from, unsigned int to)
-{
-    struct timer *t;
-
-    while ((t = READ_ONCE(heap[from].root)) != NULL)
-        timer_migrate(t, to);
 }
 
 void timer_dump(void)

@@ -137,7 +137,7 @@ static long op_down(struct vcpu *v, struct vcpu *t, uint64_t untrusted_arg)
     bool last = true;
 
     for_each_vcpu (v->domain, other)
-        if (other != t && other->state != VCPU_DOWN)
+        if (other != t && READ_ONCE(other->state) != VCPU_DOWN)
             last = false;
     if (last)
         domain_shutdown(v->domain, SHUTDOWN_poweroff);

@@ -17,6 +17,10 @@ const char version_extra[16] = ".bulkhead-" BULKHEAD_VERSION;
 const char version_capabilities[] = "xen-3.0-x86_64 ";
 const char version_changeset[64] = "bulkhead " BULKHEAD_VERSION;
 
+/* The linker's note in the image: three words, "GNU" and a NUL, then the build id. */
+#define BUILD_ID_NOTE_HEADER 16
+extern const uint8_t build_id_note[], build_id_end[];
+
 void version_print_banner(void)
 {
     printk(LOG_INFO, "Bulkhead %s, ABI of Xen %d.%d, C compiler %s", BULKHEAD_VERSION, XEN_ABI_MAJOR,
@@ -80,8 +84,30 @@ static long compile_info(struct vcpu *v, uint64_t untrusted_arg)
     return put(v, untrusted_arg, &info, sizeof(info));
 }
 
+/* Without a buffer only its length is told. */
+static long build_id(struct vcpu *v, uint64_t untrusted_arg)
+{
+    const uint8_t *id = build_id_note + BUILD_ID_NOTE_HEADER;
+    uint32_t have = (uint32_t)(build_id_end - id), room;
+
+    if (!domain_is_control(v->domain))
+        return fail(v, -EPERM, "xen_version: the build id is for the control domain, not d{0}", v->domain->id,
+                    0);
+    if (untrusted_arg == 0)
+        return have;
+    if (copy_from_guest(v, &room, untrusted_arg, sizeof(room)))
+        return fail(v, -EFAULT, "xen_version: argument at {0} cannot be read", untrusted_arg, 0);
+    if (room < have)
+        return fail(v, room == 0 ? -EINVAL : -ENOBUFS, "xen_version: build id: room for {0} bytes of {1}",
+                    room, have);
+    if (copy_to_guest(v, untrusted_arg + sizeof(struct xen_build_id), id, have))
+        return fail(v, -EFAULT, "xen_version: buffer at {0} cannot be written, {1} bytes",
+                    untrusted_arg + sizeof(struct xen_build_id), have);
+    return have;
+}
+
 /* Everything but the two calls that are asked often. */
-static long slow_op(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
+static __attribute__((noinline)) long slow_op(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
 {
     struct xen_platform_parameters params = {.virt_start = HYPERVISOR_VIRT_START};
 
@@ -104,7 +130,7 @@ static long slow_op(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
         return put_text(v, untrusted_arg, domain_is_control(v->domain) ? saved_cmdline : "<denied>",
                         sizeof(xen_commandline_t));
     case XENVER_build_id:
-        return fail(v, -ENODATA, "xen_version: this image has no build id", 0, 0);
+        return build_id(v, untrusted_arg);
     default:
         return fail(v, -ENOSYS, "xen_version: no operation {0}", cmd, 0);
     }

@@ -29,7 +29,12 @@ struct spec_patch {
     uint64_t at, thunk;
 };
 extern const struct smap_patch smap_patch_start[], smap_patch_end[];
+struct retpoline_patch {
+    uint64_t at;
+    uint8_t bytes[8]; /* four of them */
+};
 extern const struct spec_patch spec_patch_start[], spec_patch_end[];
+extern const struct retpoline_patch retpoline_patch_start[], retpoline_patch_end[];
 void spec_entry_thunk(void);
 void spec_exit_thunk(void);
 
@@ -37,7 +42,7 @@ struct cpu_features boot_cpu;
 
 /* What spec_entry_thunk and spec_exit_thunk do; constant after boot. */
 uint8_t spec_entry_rsb, spec_entry_ibrs, spec_exit_verw;
-static bool spec_ibpb, spec_auto_ibrs, spec_meltdown;
+static bool spec_ibpb, spec_auto_ibrs, spec_ibrs_always, spec_retpoline, spec_meltdown;
 
 static void leaf_words(uint32_t leaf, uint32_t subleaf, int a, int b, int c, int d)
 {
@@ -87,6 +92,32 @@ static void read_topology(void)
     cpuid_count(0xb, 1, r);
     if ((r[2] >> 8 & 0xff) == 2 && (r[1] & 0xffff))
         boot_cpu.cores_per_socket = MAX((r[1] & 0xffff) / boot_cpu.threads_per_core, 1u);
+}
+
+static uint32_t id_bits(uint32_t n)
+{
+    return n < 2 ? 0 : 32u - (uint32_t)__builtin_clz(n - 1);
+}
+
+struct cpu_place cpu_place(uint32_t apic_id)
+{
+    uint32_t thread_bits = id_bits(boot_cpu.threads_per_core), core_bits = id_bits(boot_cpu.cores_per_socket);
+
+    return (struct cpu_place){
+        .thread = apic_id & ((1u << thread_bits) - 1),
+        .core = apic_id >> thread_bits & ((1u << core_bits) - 1),
+        .socket = apic_id >> (thread_bits + core_bits),
+    };
+}
+
+void cpu_vendor_name(char name[12])
+{
+    uint32_t r[4];
+
+    cpuid_count(0, 0, r);
+    memcpy(name, &r[1], 4);
+    memcpy(name + 4, &r[3], 4);
+    memcpy(name + 8, &r[2], 4);
 }
 
 const char *cpu_identify(void)
@@ -158,24 +189,36 @@ static void patch_calls(uint64_t thunk)
     }
 }
 
+/* QEMU's translator runs us: nothing is speculated. It says so in the first leaf for hypervisors. */
+static bool emulated(void)
+{
+    uint32_t r[4];
+
+    if (!cpu_has(FEAT_HYPERVISOR))
+        return false;
+    cpuid_count(0x40000000, 0, r);
+    return memcmp(&r[1], "TCGTCGTCGTCG", 12) == 0;
+}
+
 /*
- * Which attacks this CPU is open to. An emulated CPU without any of the feature bits (family 6 or 15 of QEMU)
- * does not speculate; a real one that lacks microcode gets the return stack refill all the same.
+ * Which attacks this CPU is open to. Guests' training of indirect branches is kept from ours by the CPU where it can do so
+ * by itself; by IBRS at each entry on Intel's older CPUs; by returns in place of indirect branches on all others.
  */
 static void speculation_decide(void)
 {
     uint64_t caps = 0;
     bool has_ibrs = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBRS);
-    bool emulated = cpu_has(FEAT_HYPERVISOR) && !has_ibrs && !cpu_has(FEAT_AMD_IBPB);
 
     if (cpu_has(FEAT_ARCH_CAPS) && !rdmsr_safe(MSR_ARCH_CAPABILITIES, &caps))
         caps = 0;
-    if (emulated)
+    if (emulated())
         return;
     spec_entry_rsb = 1;
     spec_ibpb = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBPB);
     spec_auto_ibrs = cpu_has(FEAT_AUTO_IBRS);
-    spec_entry_ibrs = has_ibrs && !spec_auto_ibrs && !(caps & ARCH_CAP_IBRS_ALL);
+    spec_ibrs_always = has_ibrs && !spec_auto_ibrs && (caps & ARCH_CAP_IBRS_ALL);
+    spec_entry_ibrs = has_ibrs && boot_cpu.vendor == CPU_INTEL && !spec_ibrs_always;
+    spec_retpoline = !spec_auto_ibrs && !spec_ibrs_always && !spec_entry_ibrs;
     if (boot_cpu.vendor != CPU_INTEL)
         return;
     spec_exit_verw = cpu_has(FEAT_MD_CLEAR) && !(caps & ARCH_CAP_MDS_NO);
@@ -190,6 +233,9 @@ void cpu_speculation_init(void)
         patch_calls((uint64_t)spec_entry_thunk);
     if (spec_exit_verw || spec_entry_ibrs)
         patch_calls((uint64_t)spec_exit_thunk);
+    for (const struct retpoline_patch *p = retpoline_patch_start; spec_retpoline && p < retpoline_patch_end;
+         p++)
+        memcpy((void *)p->at, p->bytes, 4);
 }
 
 bool cpu_speculation_guards_entry(void)
@@ -199,16 +245,20 @@ bool cpu_speculation_guards_entry(void)
 
 void cpu_speculation_report(void)
 {
-    printk(LOG_INFO,
-           "Speculation: return stack refill %s, IBRS %s, IBPB between domains %s, buffer clearing %s",
-           spec_entry_rsb ? "on" : "off",
-           spec_auto_ibrs    ? "automatic"
-           : spec_entry_ibrs ? "on entry"
-                             : "off",
-           spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off");
+    printk(
+        LOG_INFO,
+        "Speculation: indirect branches %s, return stack refill %s, IBRS %s, IBPB between domains %s, buffer "
+        "clearing %s",
+        spec_retpoline ? "by return" : "plain", spec_entry_rsb ? "on" : "off",
+        spec_auto_ibrs     ? "automatic"
+        : spec_ibrs_always ? "always"
+        : spec_entry_ibrs  ? "on entry"
+                           : "off",
+        spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off");
     if (spec_meltdown)
-        printk(LOG_WARNING,
-               "This CPU lets PV guests read hypervisor memory by speculation (Meltdown): no protection");
+        printk(LOG_WARNING, "This CPU lets every program in a PV guest read all memory by speculation "
+                            "(Meltdown: Intel without "
+                            "RDCL_NO), and there is no protection: run only guests that you trust");
 }
 
 void cpu_speculation_switch(void)
@@ -245,6 +295,8 @@ void cpu_enable_features(void)
         xsetbv(0, boot_cpu.xcr0);
     if (spec_auto_ibrs)
         efer |= EFER_AUTO_IBRS;
+    if (spec_ibrs_always)
+        wrmsr(MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
     wrmsr(MSR_EFER, efer);
     tlb_flush_all_local();
 }

@@ -270,6 +270,30 @@ USER_STRING copy_user, movs, rdx
 USER_STRING clear_user, stos, rsi
 
 /*
+ * The compiler's indirect calls and jumps go through these (module.mk). Where boot put a no-operation in place of the jump,
+ * the target is reached by a return, whose prediction no guest can train; what is speculated is the loop.
+ */
+.macro INDIRECT_THUNK reg
+FUNC __x86_indirect_thunk_\reg
+1:  jmp *%\reg
+    .balign 4, 0xcc
+    RETPOLINE_PATCH 1b, 0x0f, 0x1f, 0x40, 0x00
+    call 3f
+2:  pause
+    lfence
+    jmp 2b
+3:  mov %\reg, (%rsp)
+    ret
+END_FUNC __x86_indirect_thunk_\reg
+.endm
+.irp reg, rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
+    INDIRECT_THUNK \reg
+.endr
+    .globl __llvm_retpoline_r11 /* clang's name */
+    .hidden __llvm_retpoline_r11
+    .set __llvm_retpoline_r11, __x86_indirect_thunk_r11
+
+/*
  * Fills the return stack buffer, and is called on each entry from a guest where cpu_speculation_init() patched
  * SPEC_ENTRY, right above the frame: preserves all registers. IBRS is set through spec_entry_ibrs.
  */

@@ -28,6 +28,7 @@
 #include <asm/smp.h>
 #include <asm/time.h>
 
+#define DEST_MAX     0xff /* devices name a CPU by eight bits; without remapping the rest is out of their reach */
 #define MSI_IRQS     512
 #define IRQS_MAX     1024
 #define DOMAIN_PIRQS 512 /* beyond the GSIs */
@@ -122,6 +123,8 @@ static void hw_program(struct irq *i, bool masked)
 {
     uint32_t dest = percpu_of(i->cpu)->apic_id;
 
+    if (dest > DEST_MAX)
+        dest = percpu_of(0)->apic_id;
     if (i->msi)
         msi_program(i->msi, i->vector, dest);
     else

@@ -60,12 +60,29 @@ static void print_machine(const struct boot_info *bi)
            acpi.nr_ioapics, apic_is_x2apic() ? "x2APIC" : "xAPIC");
 }
 
+/*
+ * What the control domain is told of the machine's memory (boot_info.e820) shows our devices as taken: it looks there for
+ * room for devices of its own.
+ */
+static void reserve_own_mmio(void)
+{
+    struct e820_map *map = &boot_info.e820;
+    bool room = e820_add(map, MSI_WINDOW, MSI_WINDOW_END + 1 - MSI_WINDOW, E820_RESERVED);
+
+    for (uint32_t i = 0; i < acpi.nr_ioapics; i++)
+        room = room && e820_add(map, acpi.ioapic[i].address, PAGE_SIZE, E820_RESERVED);
+    if (!room)
+        printk(LOG_WARNING, "The memory map has no room to show the interrupt controllers in it");
+    e820_sanitise(map);
+}
+
 void arch_machine_init(const struct boot_info *bi)
 {
     const char *error = acpi_parse(bi->rsdp, map_table, &acpi);
 
     if (error)
         boot_die(error);
+    reserve_own_mmio();
     error = apic_init();
     if (error)
         boot_die(error);

@@ -9,8 +9,10 @@
 #include <asm/irq.h>
 #include <asm/nmi.h>
 #include <asm/percpu.h>
+#include <asm/pv.h>
 #include <asm/smp.h>
 #include <asm/trap.h>
+#include <public/nmi.h>
 
 #define NMI_PORT       0x61
 #define NMI_PORT_SERR  0x80
@@ -18,7 +20,7 @@
 
 static _Atomic bool stopping;
 static _Atomic int stopper = -1;
-static _Atomic bool waiting;
+static _Atomic uint64_t waiting; /* XEN_NMIREASON_*: what the control domain has not been told yet */
 
 void nmi_stop_others(void)
 {
@@ -40,31 +42,38 @@ static void halt_this_cpu(void)
 /* In the kick interrupt that follows: the NMI itself may have interrupted anything. */
 void nmi_deliver(void)
 {
-    struct vcpu *v;
+    struct domain *d = control_domain;
+    uint64_t reason;
 
-    if (likely(!waiting) || !atomic_exchange(&waiting, false))
+    if (likely(!waiting) || !(reason = atomic_exchange(&waiting, 0)))
         return;
-    if (!control_domain || control_domain->max_vcpus == 0 || !control_domain->vcpu[0])
+    if (!d || d->max_vcpus == 0 || !d->vcpu[0]) {
+        printk(LOG_WARNING, "NMI for nobody, reason %lx: there is no control domain", reason);
         return;
-    v = control_domain->vcpu[0];
-    v->arch.pv.bounce.nmi_pending = 1;
-    arch_vcpu_kick(v);
-    vcpu_wake(v);
+    }
+    printk(LOG_INFO, "NMI (%s): passed to the control domain",
+           reason & XEN_NMIREASON_pci_serr   ? "SERR"
+           : reason & XEN_NMIREASON_io_error ? "I/O check"
+                                             : "button or unknown");
+    __atomic_fetch_or(&d->shared_info->arch.nmi_reason, reason, __ATOMIC_SEQ_CST);
+    pv_send_nmi(d->vcpu[0]);
 }
 
 void trap_nmi(struct cpu_regs *regs)
 {
-    uint8_t reason;
+    uint8_t lines;
 
     if (stopping && stopper != (int)arch_cpu_id())
         halt_this_cpu();
     if (arch_cpu_id() != 0)
         return;
-    reason = inb(NMI_PORT);
-    if (reason & (NMI_PORT_SERR | NMI_PORT_IOCHK)) {
-        outb(NMI_PORT, (reason & 0x0f) | 0x0c); /* clears and masks the line */
-        outb(NMI_PORT, reason & 0x03);
+    lines = inb(NMI_PORT);
+    if (lines & (NMI_PORT_SERR | NMI_PORT_IOCHK)) {
+        outb(NMI_PORT, (lines & 0x0f) | 0x0c); /* clears and masks the line */
+        outb(NMI_PORT, lines & 0x03);
     }
-    waiting = true;
+    atomic_fetch_or(&waiting, lines & NMI_PORT_SERR    ? XEN_NMIREASON_pci_serr
+                              : lines & NMI_PORT_IOCHK ? XEN_NMIREASON_io_error
+                                                       : XEN_NMIREASON_unknown);
     apic_send_ipi(this_percpu()->apic_id, VECTOR_KICK);
 }

@@ -20,6 +20,7 @@
 #include <asm/paging.h>
 #include <asm/percpu.h>
 #include <asm/setup.h>
+#include <asm/smp.h>
 #include <public/platform.h>
 
 #define MSR_MTRR_CAP         0xfe
@@ -168,6 +169,12 @@ static long op_enter_acpi_sleep(struct vcpu *v, struct xen_platform_op *op)
     if (s->flags & ~XENPF_ACPI_SLEEP_EXTENDED || s->sleep_state < 1 || s->sleep_state > 5)
         return fail(v, -EINVAL, "platform: enter_acpi_sleep: no sleep state S{0} with flags {1}",
                     s->sleep_state, s->flags);
+    if (s->sleep_state != 5)
+        return fail(
+            v, -EOPNOTSUPP,
+            "platform: enter_acpi_sleep: S{0} is not offered: only S5, power off, is; nobody would bring the "
+            "CPUs back",
+            s->sleep_state, 0);
     rc = acpi_enter_sleep(s->sleep_state, s->val_a, s->val_b);
     return rc == 0
                ? 0
@@ -183,7 +190,7 @@ static uint32_t last_cpu(void)
 
 static bool cpu_online(uint32_t cpu)
 {
-    return cpu < NR_CPUS && (arch_online_cpus() & CPUMASK(cpu));
+    return cpu < NR_CPUS && (cpupool_cpus_in_service() & CPUMASK(cpu));
 }
 
 static long op_getidletime(struct vcpu *v, struct xen_platform_op *op)
@@ -230,16 +237,12 @@ static long op_get_cpuinfo(struct vcpu *v, struct xen_platform_op *op)
 static long op_get_cpu_version(struct vcpu *v, struct xen_platform_op *op)
 {
     struct xenpf_pcpu_version *p = &op->u.pcpu_version;
-    uint32_t r[4];
 
     if (!cpu_online(p->xen_cpuid)) {
         memset(p->vendor_id, 0, sizeof(p->vendor_id));
         p->family = p->model = p->stepping = 0;
     } else {
-        cpuid_count(0, 0, r);
-        memcpy(p->vendor_id, &r[1], 4);
-        memcpy(p->vendor_id + 4, &r[3], 4);
-        memcpy(p->vendor_id + 8, &r[2], 4);
+        cpu_vendor_name(p->vendor_id);
         p->family = boot_cpu.family;
         p->model = boot_cpu.model;
         p->stepping = boot_cpu.stepping;
@@ -250,24 +253,12 @@ static long op_get_cpu_version(struct vcpu *v, struct xen_platform_op *op)
 
 static long op_cpu_online(struct vcpu *v, struct xen_platform_op *op)
 {
-    uint32_t cpu = op->u.cpu_ol.cpuid;
-
-    if (cpu_online(cpu))
-        return 0;
-    return fail(v, cpu < NR_CPUS && percpu_of(cpu) != NULL ? -EOPNOTSUPP : -EINVAL,
-                "platform: cpu_online: CPU {0} was not started at boot (highest: {1}); see maxcpus", cpu,
-                last_cpu());
+    return cpu_hotplug(v, op->u.cpu_ol.cpuid, true);
 }
 
 static long op_cpu_offline(struct vcpu *v, struct xen_platform_op *op)
 {
-    uint32_t cpu = op->u.cpu_ol.cpuid;
-
-    return fail(v,
-                cpu == 0           ? -EOPNOTSUPP
-                : !cpu_online(cpu) ? -EINVAL
-                                   : -EOPNOTSUPP,
-                "platform: cpu_offline: CPU {0} cannot be stopped; take it out of its pool instead", cpu, 0);
+    return cpu_hotplug(v, op->u.cpu_ol.cpuid, false);
 }
 
 static long op_core_parking(struct vcpu *v, struct xen_platform_op *op)

@@ -10,6 +10,7 @@
 #include <asm/pci.h>
 #include <asm/percpu.h>
 #include <asm/pv.h>
+#include <asm/smp.h>
 #include <asm/time.h>
 
 #define NR_MSRS        1
@@ -33,7 +34,7 @@ static long op_physinfo(struct vcpu *v, struct xen_sysctl *op)
     *p = (struct xen_sysctl_physinfo){
         .threads_per_core = boot_cpu.threads_per_core,
         .cores_per_socket = boot_cpu.cores_per_socket,
-        .nr_cpus = (uint32_t)__builtin_popcountl(arch_online_cpus()),
+        .nr_cpus = (uint32_t)__builtin_popcountl(cpupool_cpus_in_service()),
         .max_cpu_id = last_cpu(),
         .nr_nodes = 1,
         .max_node_id = 0,
@@ -50,27 +51,18 @@ static long op_physinfo(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-/* APIC ids count threads, then cores, then sockets, each in as many bits as the numbers need. */
-static uint32_t id_bits(uint32_t n)
-{
-    return n < 2 ? 0 : 32u - (uint32_t)__builtin_clz(n - 1);
-}
-
 static long op_cputopoinfo(struct vcpu *v, struct xen_sysctl *op)
 {
     struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
-    uint32_t thread_bits = id_bits(boot_cpu.threads_per_core), core_bits = id_bits(boot_cpu.cores_per_socket);
     uint32_t nr = last_cpu() + 1;
 
     for (uint32_t cpu = 0; t->cputopo != 0 && cpu < MIN(nr, t->num_cpus); cpu++) {
         struct xen_sysctl_cputopo c = {XEN_INVALID_CORE_ID, XEN_INVALID_SOCKET_ID, XEN_INVALID_NODE_ID};
 
-        if (arch_online_cpus() & CPUMASK(cpu)) {
-            uint32_t apic = percpu_of(cpu)->apic_id;
+        if (cpupool_cpus_in_service() & CPUMASK(cpu)) {
+            struct cpu_place place = cpu_place(percpu_of(cpu)->apic_id);
 
-            c.core = apic >> thread_bits & ((1u << core_bits) - 1);
-            c.socket = apic >> (thread_bits + core_bits);
-            c.node = 0;
+            c = (struct xen_sysctl_cputopo){place.core, place.socket, 0};
         }
         if (copy_to_guest(v, t->cputopo + cpu * sizeof(c), &c, sizeof(c)) != 0)
             return fail(v, -EFAULT, "sysctl: cputopoinfo: array at {0} is not writable", t->cputopo, 0);
@@ -102,14 +94,29 @@ static long op_pcitopoinfo(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
+long cpu_hotplug(struct vcpu *v, uint32_t cpu, bool online)
+{
+    int rc;
+
+    if (cpu == 0 && !online)
+        return fail(v, -EINVAL, "CPU 0 takes the machine's own interrupts and stays online", 0, 0);
+    rc = online ? cpupool_cpu_online(cpu) : cpupool_cpu_offline(cpu);
+    if (rc == -EBUSY)
+        return fail(v, rc, "CPU {0} is the last one of a pool that has domains", cpu, 0);
+    if (rc != 0)
+        return fail(v, rc, "CPU {0} does not run: {1} were started at boot (see maxcpus), or it is offline",
+                    cpu, last_cpu() + 1);
+    return 0;
+}
+
 static long op_cpu_hotplug(struct vcpu *v, struct xen_sysctl *op)
 {
     const struct xen_sysctl_cpu_hotplug *h = &op->u.cpu_hotplug;
 
-    if (h->op == XEN_SYSCTL_CPU_HOTPLUG_ONLINE && h->cpu < NR_CPUS && (arch_online_cpus() & CPUMASK(h->cpu)))
-        return 0;
-    return fail(v, -EOPNOTSUPP, "sysctl: cpu_hotplug: operation {0}: CPU {1} stays as it was at boot", h->op,
-                h->cpu);
+    if (h->op > XEN_SYSCTL_CPU_HOTPLUG_OFFLINE)
+        return fail(v, -EOPNOTSUPP,
+                    "sysctl: cpu_hotplug: operation {0}: threads are not switched by themselves", h->op, 0);
+    return cpu_hotplug(v, h->cpu, h->op == XEN_SYSCTL_CPU_HOTPLUG_ONLINE);
 }
 
 /* We level CPUID by emulating it for kernels; we do not mask it in hardware. */

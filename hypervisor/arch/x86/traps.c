@@ -10,7 +10,6 @@
 #include <asm/insn.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
-#include <asm/msr.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
 #include <asm/pv.h>
@@ -137,24 +136,6 @@ void trap_guest_debug(struct cpu_regs *regs)
     v->arch.debugreg[6] = read_dr6();
     write_dr6(0xffff0ff0UL);
     pv_exception(regs);
-}
-
-void trap_machine_check(struct cpu_regs *regs)
-{
-    uint64_t status = 0, cap = 0;
-
-    console_force();
-    if (!rdmsr_safe(MSR_MCG_STATUS, &status) || !rdmsr_safe(MSR_MCG_CAP, &cap))
-        printk(LOG_ERROR, "machine check status cannot be read");
-    printk(LOG_ERROR, "machine check: MCG_STATUS %016lx", status);
-    for (unsigned int bank = 0; bank < (cap & 0xff); bank++) {
-        uint64_t bank_status;
-
-        if (rdmsr_safe(MSR_MC0_STATUS + 4 * bank, &bank_status) && (bank_status >> 63))
-            printk(LOG_ERROR, "  bank %u: status %016lx", bank, bank_status);
-    }
-    regs_dump(regs);
-    panic("machine check on CPU %u: the hardware reports an error it cannot correct", arch_cpu_id());
 }
 
 void trap_double_fault(struct cpu_regs *regs)

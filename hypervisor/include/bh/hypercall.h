@@ -70,6 +70,7 @@ DECLARE_HYPERCALL(do_mmuext_op);
 DECLARE_HYPERCALL(do_nmi_op);
 DECLARE_HYPERCALL(do_callback_op);
 DECLARE_HYPERCALL(do_platform_op);
+DECLARE_HYPERCALL(do_mca);
 /* common */
 DECLARE_HYPERCALL(do_memory_op);
 DECLARE_HYPERCALL(do_multicall);

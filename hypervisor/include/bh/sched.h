@@ -46,8 +46,8 @@ struct sched_vcpu {
 };
 
 struct sched_domain {
-    uint32_t weight; /* 1..65535, 256 is normal */
-    uint32_t cap;    /* percent of one CPU; 0: none */
+    _Atomic uint32_t weight; /* 1..65535, 256 is normal */
+    _Atomic uint32_t cap;    /* percent of one CPU; 0: none */
     /* Accounting: vcpus that wanted a CPU in the last period, credit for them, and whether more is of no use.
      */
     uint32_t active;
@@ -117,6 +117,10 @@ int must_check cpupool_info(uint32_t at_least_id, struct xen_sysctl_cpupool_op *
 int must_check cpupool_add_cpu(uint32_t id, uint32_t cpu);    /* CPUPOOL_ANY cpu: a free one */
 int must_check cpupool_remove_cpu(uint32_t id, uint32_t cpu); /* CPUPOOL_ANY: the last one */
 int must_check cpupool_move_domain(struct domain *d, uint32_t id);
+/* Out of service and back into it, in pool 0. 0, -EINVAL (no such CPU running), -EBUSY (the last of a pool in use). */
+int must_check cpupool_cpu_offline(uint32_t cpu);
+int must_check cpupool_cpu_online(uint32_t cpu);
+cpumask_t cpupool_cpus_in_service(void);
 cpumask_t cpupool_free_cpus(void);
 cpumask_t cpupool_cpus(uint32_t id); /* 0: no such pool */
 

@@ -26,6 +26,11 @@ extern _Atomic cpumask_t sched_waiting; /* of these, the ones with vcpus in thei
 
 /* Locks the CPU that v is assigned to, and gives it. */
 struct sched_cpu *sched_lock_vcpu(struct vcpu *v);
+/* Puts v under another CPU's lock, with its own CPU's held: what was written under that one is seen under the new one. */
+static inline void sched_assign(struct vcpu *v, uint32_t cpu)
+{
+    __atomic_store_n(&v->sched.cpu, cpu, __ATOMIC_RELEASE);
+}
 void runstate_change(struct vcpu *v, int state, uint64_t now);
 /* The machine's CPUs that v may use at all: pool and hard affinity, online. Never empty. */
 cpumask_t sched_allowed(const struct vcpu *v);

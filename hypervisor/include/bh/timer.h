@@ -37,7 +37,6 @@ static inline bool timer_is_armed(const struct timer *t)
 void timer_interrupt(void); /* the local timer's interrupt: only notes that there is work */
 void timer_run(void);       /* runs what expired on this CPU and programs the next deadline */
 void timer_cpu_init(unsigned int cpu);
-void timer_cpu_evacuate(unsigned int from, unsigned int to); /* when `from` goes offline */
-void timer_dump(void);                                       /* debug key */
+void timer_dump(void); /* debug key */
 
 #endif

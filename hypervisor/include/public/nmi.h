@@ -5,6 +5,9 @@
 #include <public/xen.h>
 
 /* Bits of arch_shared_info.nmi_reason. */
+#define XEN_NMIREASON_io_error (1UL << 0)
+#define XEN_NMIREASON_pci_serr (1UL << 1)
+#define XEN_NMIREASON_unknown  (1UL << 2)
 
 #define XENNMI_register_callback   0
 #define XENNMI_unregister_callback 1

@@ -80,7 +80,8 @@ struct xen_sysctl_get_pmstat {
     uint64_t u[7]; /* the statistics: not offered */
 };
 
-#define XEN_SYSCTL_CPU_HOTPLUG_ONLINE 0
+#define XEN_SYSCTL_CPU_HOTPLUG_ONLINE  0
+#define XEN_SYSCTL_CPU_HOTPLUG_OFFLINE 1
 struct xen_sysctl_cpu_hotplug {
     uint32_t cpu, op;
 };

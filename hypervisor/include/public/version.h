@@ -41,4 +41,9 @@ struct xen_feature_info {
     uint32_t submap;     /* OUT: bits XENFEAT_* */
 };
 
+struct xen_build_id {
+    uint32_t len; /* IN: room in buf */
+    unsigned char buf[];
+};
+
 #endif

@@ -51,6 +51,7 @@ typedef uint16_t domid_t;
 #define __HYPERVISOR_sysctl                        35
 #define __HYPERVISOR_domctl                        36
 #define __HYPERVISOR_kexec_op                      37
+#define __HYPERVISOR_arch_0                        48
 #define __HYPERVISOR_arch_6                        54
 
 /* Virtual interrupts. Per vcpu: TIMER, DEBUG, XENOPROF, XENPMU; the others are global (one handler per

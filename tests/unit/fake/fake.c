@@ -373,10 +373,15 @@ FAKE_HYPERCALL(do_mmuext_op)
 FAKE_HYPERCALL(do_nmi_op)
 FAKE_HYPERCALL(do_callback_op)
 FAKE_HYPERCALL(do_platform_op)
+FAKE_HYPERCALL(do_mca)
 FAKE_HYPERCALL(do_physdev_op)
 FAKE_HYPERCALL(do_memory_op)
 FAKE_HYPERCALL(do_domctl)
 FAKE_HYPERCALL(do_sysctl)
+
+/* The image's build id, as the linker scripts lay it out: a note's header, then the name. */
+__asm__(".pushsection .rodata\n.globl build_id_note, build_id_end\nbuild_id_note: .skip 16\n"
+        ".ascii \"twenty bytes of name\"\nbuild_id_end:\n.popsection");
 
 /* The machine's end */
 

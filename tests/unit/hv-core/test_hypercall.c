@@ -163,6 +163,23 @@ static void test_version(void **state)
     assert_string_equal(text, "<denied>");
 }
 
+static void test_build_id(void **state)
+{
+    static struct {
+        uint32_t len;
+        unsigned char buf[64];
+    } id;
+
+    assert_int_equal(call(guest, __HYPERVISOR_xen_version, XENVER_build_id, 0, 0), -EPERM);
+    assert_int_equal(call(control, __HYPERVISOR_xen_version, XENVER_build_id, 0, 0), 20);
+    assert_int_equal(call(control, __HYPERVISOR_xen_version, XENVER_build_id, PTR(&id), 0), -EINVAL);
+    id.len = 19;
+    assert_int_equal(call(control, __HYPERVISOR_xen_version, XENVER_build_id, PTR(&id), 0), -ENOBUFS);
+    id.len = 20;
+    assert_int_equal(call(control, __HYPERVISOR_xen_version, XENVER_build_id, PTR(&id), 0), 20);
+    assert_memory_equal(id.buf, "twenty bytes of name", 20);
+}
+
 static void test_vcpu_info(void **state)
 {
     struct page_info *pg = page_alloc_domain(dom, 0, 0);
@@ -405,6 +422,7 @@ int main(void)
         TEST(test_multicall_gives_way),
         TEST(test_multicall_entry_restarts),
         TEST(test_version),
+        TEST(test_build_id),
         TEST(test_vcpu_info),
         TEST(test_vcpu_up_down),
         TEST(test_timers_wake),

@@ -408,6 +408,35 @@ static void test_runstate_area(void **state)
     end_domains(1);
 }
 
+/* A CPU out of service runs nobody, in no pool; the last one of a pool stays; back, it is used again. */
+static void test_cpu_offline(void **state)
+{
+    make_domains(1, VCPUS);
+    pin(dom[0], CPUMASK(2) | CPUMASK(3));
+    fake_run_work();
+    assert_int_equal(cpupool_cpu_offline(NR_CPUS), -EINVAL);
+    assert_int_equal(cpupool_cpu_offline(CPUS), -EINVAL);
+    assert_int_equal(cpupool_cpu_online(CPUS), -EINVAL);
+    for (uint32_t cpu = 1; cpu < CPUS; cpu++) {
+        assert_int_equal(cpupool_cpu_offline(cpu), 0);
+        assert_int_equal(cpupool_cpu_offline(cpu), -EINVAL);
+        fake_run_work();
+        assert_true(vcpu_is_idle(fake_current[cpu]));
+        assert_false(cpupool_cpus(0) & CPUMASK(cpu));
+        assert_false(cpupool_free_cpus() & CPUMASK(cpu));
+    }
+    assert_int_equal(cpupool_cpus_in_service(), 1);
+    assert_false(vcpu_is_idle(fake_current[0])); /* their affinity has no CPU left */
+    assert_int_equal(cpupool_cpu_offline(0), -EBUSY);
+    for (uint32_t cpu = 1; cpu < CPUS; cpu++)
+        assert_int_equal(cpupool_cpu_online(cpu), 0);
+    fake_run_work();
+    fake_advance(fake_now + 100 * MSEC);
+    assert_false(vcpu_is_idle(fake_current[2]));
+    assert_false(vcpu_is_idle(fake_current[3]));
+    end_domains(1);
+}
+
 /* Each runnable vcpu runs, waits in one queue, or is parked; nobody else does. Counts and masks agree. */
 static void check_invariants(void)
 {
@@ -542,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_pause_is_counted),
         cmocka_unit_test(test_pools),
         cmocka_unit_test(test_runstate_area),
+        cmocka_unit_test(test_cpu_offline),
         cmocka_unit_test(test_model),
     };
     struct domain *control;

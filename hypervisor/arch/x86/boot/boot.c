@@ -19,7 +19,6 @@
 #define BOOT_MAP_LIMIT (4UL << 30) /* what boot/head.S maps */
 
 struct boot_info boot_info;
-struct e820_map host_e820;
 
 void noreturn_fn boot_main(uint32_t magic, uint32_t info_pa);
 void noreturn_fn boot_on_own_stack(void);
@@ -53,7 +52,6 @@ void boot_main(uint32_t magic, uint32_t info_pa)
     serial_init();
     if (error)
         boot_die(error);
-    host_e820 = boot_info.e820;
     error = cpu_identify();
     if (error)
         boot_die(error);

@@ -1,10 +1,11 @@
 /*
- * Where the hypervisor enters a PV guest's kernel: trap table, event, failsafe, system call and NMI
- * callbacks. All state is the calling vcpu's own and needs no lock. Addresses are checked when they are set:
+ * Where the hypervisor enters a PV guest's kernel: trap table (its entry 2 is the NMI callback), event, failsafe and
+ * system call callbacks. All state is the calling vcpu's own and needs no lock. Addresses are checked when they are set:
  * canonical and outside the hypervisor's range, so that entering them can only fault in the guest.
  */
 #include <asm/cpufeature.h>
 #include <asm/pv.h>
+#include <asm/trap.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/guest.h>
@@ -77,7 +78,7 @@ static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64
         pv->syscall32_mask_events = mask_events;
         return 0;
     case CALLBACKTYPE_nmi:
-        pv->nmi_callback = address;
+        pv->trap[TRAP_NMI] = (struct pv_trap){.address = address, .cs = FLAT_KERNEL_CS, .mask_events = true};
         return 0;
     default:
         return fail(v, -ENOSYS, "callback_op: type {0} is not offered", type, 0);
@@ -99,7 +100,7 @@ DECLARE_HYPERCALL(do_callback_op)
         if (copy_from_guest(v, &untrusted_unregister, a2, sizeof(untrusted_unregister)))
             return fail(v, -EFAULT, "callback_op: argument at {0} is not readable", a2, 0);
         if (untrusted_unregister.type == CALLBACKTYPE_nmi)
-            v->arch.pv.nmi_callback = 0;
+            v->arch.pv.trap[TRAP_NMI] = (struct pv_trap){0};
         else if (untrusted_unregister.type == CALLBACKTYPE_syscall32)
             v->arch.pv.syscall32_callback = 0;
         else
@@ -130,7 +131,7 @@ DECLARE_HYPERCALL(do_nmi_op)
             return fail(v, -EFAULT, "nmi_op: argument at {0} is not readable", a2, 0);
         return set_callback(v, CALLBACKTYPE_nmi, true, untrusted_callback.handler_address);
     case XENNMI_unregister_callback:
-        v->arch.pv.nmi_callback = 0;
+        v->arch.pv.trap[TRAP_NMI] = (struct pv_trap){0};
         return 0;
     default:
         return fail(v, -ENOSYS, "nmi_op: no operation {0}", a1, 0);

@@ -25,10 +25,10 @@
 
 #define BIT(n) (1U << (n))
 /* Features of a PV guest, by register; what is not named here is hidden. Names: APM vol. 3, appendix E. */
-/* 1.edx: FPU DE TSC MSR PAE CX8 APIC SEP CMOV PAT CLFSH MMX FXSR SSE SSE2 HTT */
+/* 1.edx: FPU DE TSC MSR PAE MCE CX8 APIC SEP MCA (without banks: msr.c) CMOV PAT CLFSH MMX FXSR SSE SSE2 HTT */
 #define PV_1_EDX                                                                                             \
-    (BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(9) | BIT(11) | BIT(15) | BIT(16) | BIT(19) |  \
-     BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(28))
+    (BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(11) | BIT(14) | BIT(15) |   \
+     BIT(16) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(28))
 /* 1.ecx: SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE AVX F16C RDRAND HYPERVISOR */
 #define PV_1_ECX                                                                                             \
     (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(25) |        \

@@ -175,6 +175,11 @@ pv_syscall_entry:
         mov     $HYPERCALL_IRET, %eax
         jmp     .Lhypercall_frame
 
+.Lcall_by_return:
+        mov     (%r11,%rax,8), %r11
+        call    __x86_indirect_thunk_r11
+        jmp     .Lhandler_returned
+
 .Lhypercall:
         cmp     $HYPERCALL_IRET, %rax
         je      .Liret_short
@@ -193,7 +198,10 @@ pv_syscall_entry:
         and     $HYPERCALL_MAX - 1, %eax /* a mispredicted branch stays in the table */
         lea     hypercall_table(%rip), %r11
         incq    VCPU_hypercalls(%rdi)
+.Lcall_handler:
         call    *(%r11,%rax,8)
+        RETPOLINE_PATCH .Lcall_handler, 0xeb, (.Lcall_by_return-.Lcall_handler-2), 0x66, 0x90
+.Lhandler_returned:
         cmp     $HYPERCALL_RESTART, %rax
         je      .Lrestart
 .Lhypercall_done:

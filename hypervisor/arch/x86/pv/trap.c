@@ -146,16 +146,20 @@ void pv_deliver_syscall32(struct vcpu *v, struct cpu_regs *regs)
 
 void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs)
 {
+    const struct pv_trap *t = &v->arch.pv.trap[TRAP_NMI];
+
     v->arch.pv.bounce.nmi_pending = 0;
-    if (!v->arch.pv.nmi_callback)
+    if (!t->address)
         return;
     v->arch.pv.nmi_active = 1; /* until the guest's iret */
-    enter_kernel(v, regs, v->arch.pv.nmi_callback, true, false, 0);
+    enter_kernel(v, regs, t->address, t->mask_events, false, 0);
 }
 
 void pv_send_nmi(struct vcpu *v)
 {
     WRITE_ONCE(v->arch.pv.bounce.nmi_pending, 1);
+    /* An upcall without an event: a vcpu that is about to block looks at this flag. */
+    __atomic_store_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);
     vcpu_wake(v);
     arch_vcpu_kick(v);
 }

@@ -76,13 +76,17 @@ static void maps(void)
     struct xen_memory_map op = {.nr_entries = 128};
     struct xen_machphys_mapping place;
     uint64_t ram = 0;
+    bool apic = false;
 
     op.buffer.p = map;
     RETURNS(memory_op(XENMEM_machine_memory_map, &op), 0, "the machine's memory map");
-    for (unsigned int i = 0; i < op.nr_entries; i++)
+    for (unsigned int i = 0; i < op.nr_entries; i++) {
         ram += map[i].type == 1 ? map[i].size : 0;
+        apic |= map[i].type == 2 && map[i].addr <= 0xfee00000UL && map[i].addr + map[i].size > 0xfee00000UL;
+    }
     PROPERTY(op.nr_entries > 1 && ram > 100UL << 20, "shows the memory", "%u entries, %lu bytes",
              op.nr_entries, ram);
+    PROPERTY(apic, "shows the local APIC's place as taken", "it is free");
     RETURNS(memory_op(XENMEM_machphys_mapping, &place), 0, "the m2p's place");
     PROPERTY(place.v_start == HV_START && place.max_mfn > 1000, "is where it is", "%lx", place.v_start);
     PROPERTY(memory_op(XENMEM_maximum_ram_page, NULL) > 1000, "the highest frame", "%ld",

@@ -28,6 +28,7 @@ enum {
 #define FEAT_MCE           FEATURE(CPUID_1_EDX, 7)
 #define FEAT_APIC          FEATURE(CPUID_1_EDX, 9)
 #define FEAT_PGE           FEATURE(CPUID_1_EDX, 13)
+#define FEAT_MCA           FEATURE(CPUID_1_EDX, 14)
 #define FEAT_PAT           FEATURE(CPUID_1_EDX, 16)
 #define FEAT_FXSR          FEATURE(CPUID_1_EDX, 24)
 #define FEAT_SSE2          FEATURE(CPUID_1_EDX, 26)
@@ -69,6 +70,14 @@ static inline bool cpu_has(unsigned int feature)
 {
     return boot_cpu.word[feature / 32] >> (feature % 32) & 1;
 }
+
+/* Where a CPU sits, by its APIC id: threads, then cores, then sockets, each in as many bits as their number needs. */
+struct cpu_place {
+    uint32_t socket, core, thread;
+};
+struct cpu_place cpu_place(uint32_t apic_id);
+/* The vendor's name as CPUID has it: 12 bytes, no terminator. */
+void cpu_vendor_name(char name[12]);
 
 /* Reads CPUID into boot_cpu; returns NULL, or the sentence that says which needed feature is missing. */
 const char *must_check cpu_identify(void);

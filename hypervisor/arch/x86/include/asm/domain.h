@@ -33,7 +33,6 @@ struct pv_vcpu {
     bool syscall_mask_events, syscall32_mask_events, sysenter_mask_events, failsafe_mask_events;
     uint8_t nmi_active;
     uint64_t event_callback, failsafe_callback, syscall_callback, syscall32_callback, sysenter_callback;
-    uint64_t nmi_callback;
     uint64_t kernel_ss, kernel_sp;
     mfn_t guest_table, guest_table_user;
     struct page_info

@@ -24,9 +24,6 @@ struct e820_map {
     struct e820_entry entry[BOOT_MAX_E820];
 };
 
-/* Sorted, without overlaps; constant after boot. */
-extern struct e820_map host_e820;
-
 /* Sorts, and resolves overlaps in favour of the more restrictive type; drops empty entries. */
 void e820_sanitise(struct e820_map *map);
 /* Adds an entry. false: the map is full. */

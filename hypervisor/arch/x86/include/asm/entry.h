@@ -88,6 +88,16 @@
     .quad \thunk
     .popsection
 .endm
+/*
+ * The place of four bytes before it: boot puts `bytes` there when indirect branches have to go by the return stack.
+ */
+.macro RETPOLINE_PATCH at, b0, b1, b2, b3
+    .pushsection .retpoline_patch, "a"
+    .balign 8
+    .quad \at
+    .byte \b0, \b1, \b2, \b3, 0, 0, 0, 0
+    .popsection
+.endm
 .macro SPEC_ENTRY
     SPEC_PATCH spec_entry_thunk
 .endm
