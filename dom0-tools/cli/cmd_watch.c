@@ -50,6 +50,24 @@ static const char *reason_text(unsigned int reason)
     return reason < 6 ? names[reason] : "unknown reason";
 }
 
+/* A domain that is being built has no name yet: it is told of once it has one. */
+static void leave_out_unborn(const struct named_list *before, struct named_list *list)
+{
+    unsigned int kept = 0;
+
+    for (unsigned int i = 0; list->names && i < list->count; i++) {
+        bool known = list->names[i] || !(list->domains[i].flags & BH_PAUSED);
+
+        for (unsigned int j = 0; j < before->count; j++)
+            known |= before->domains[j].domid == list->domains[i].domid;
+        if (!known)
+            continue;
+        list->domains[kept] = list->domains[i];
+        list->names[kept++] = list->names[i];
+    }
+    list->count = list->names ? kept : list->count;
+}
+
 static void compare(const struct call *call, const struct named_list *before, struct named_list *after)
 {
     for (unsigned int i = 0; i < after->count; i++) {
@@ -108,6 +126,7 @@ int cmd_events(struct call *call)
         }
         if (named_list_get(call, &after))
             return failed(call);
+        leave_out_unborn(&before, &after);
         compare(call, &before, &after);
         named_list_free(&before);
         before = after;
