@@ -342,6 +342,14 @@ static void look_at_backends(void)
 
 /* ---- ended domains ---- */
 
+/* Whether the open file is the one at path: not so when its owner has finished meanwhile and removed it. */
+static bool is_at(int fd, const char *path)
+{
+    struct stat mine, there;
+
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino;
+}
+
 static const char *const action_names[] = {
     "destroy", "restart", "rename-restart", "preserve", "coredump-destroy", "coredump-restart", "soft-reset"};
 
@@ -415,7 +423,7 @@ static int work_on_restart(const char *path, const uint8_t uuid[16])
     struct bh *h = bh_open();
     bool rename_it;
 
-    if (lock < 0 || !h || flock(lock, LOCK_EX | LOCK_NB) < 0)
+    if (lock < 0 || !h || flock(lock, LOCK_EX | LOCK_NB) < 0 || !is_at(lock, path))
         return 0;
     doc = doc_read_file(path);
     if (!doc || !doc_check(doc, &config)) {
@@ -467,7 +475,9 @@ static void handle_end(const struct bh_domain *dom)
     enum bh_action action;
 
     bh_uuid_print(dom->uuid, uuid);
-    if (!doc || !doc_check(doc, &config)) {
+    restart_path(to, sizeof(to), uuid);
+    /* The restart that made this life is not quite done: its process, when it ends, makes us look again. */
+    if (access(to, F_OK) == 0 || !doc || !doc_check(doc, &config)) {
         doc_free(doc);
         free(json);
         return;
@@ -483,7 +493,6 @@ static void handle_end(const struct bh_domain *dom)
         if (bh_destroy(m.h, dom->domid))
             log_failure(m.h, "the ended domain could not be removed");
     } else if (action != BH_PRESERVE) {
-        restart_path(to, sizeof(to), uuid);
         /* The mode says what is to happen to the old domain; the rename makes it this daemon's duty. */
         chmod(from, action == BH_RENAME_RESTART ? 0700 : 0600);
         if (rename(from, to) == 0)
@@ -547,7 +556,7 @@ static void each_unlocked(const char *dir, void (*act)(const char *path, const u
             continue;
         snprintf(path, sizeof(path), "%s/%s/%s", bh_run_dir(), dir, entry->d_name);
         fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_at(fd, path)) {
             flock(fd, LOCK_UN);
             act(path, uuid);
         }

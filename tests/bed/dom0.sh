@@ -12,7 +12,7 @@ step() { # step WHAT COMMAND...
         echo "STEP $what: ok"
     else
         echo "STEP $what: NOT OK (status $status)"
-        sed 's/^/    /' /tmp/step.out
+        tail -n 20 /tmp/step.out | sed 's/^/    /'
         failed=1
     fi
 }

@@ -45,7 +45,7 @@ step "pause" $tool pause guest1
 step "is paused" is_paused
 step "unpause" $tool unpause guest1
 step "mem-set" $tool mem-set guest1 200
-step "dmesg" says 'Bulkhead|Xen' $tool dmesg
+step "dmesg" says '\((BH|XEN)\) ' $tool dmesg
 step "info" says '^xen_version *: 4\.17' $tool info
 step "top" python3 /root/top.py $tool
 step "sysrq" $tool sysrq guest1 h
