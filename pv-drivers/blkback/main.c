@@ -6,7 +6,6 @@
  * way to go on.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "../common/log.h"
 #include "../common/options.h"
 #include "../common/sandbox.h"
+#include "../common/serve.h"
 #include "vbd.h"
 
 #define DEFAULT_BURST_MS  100
@@ -317,70 +317,22 @@ static int set_up(struct blkback *b)
     return rc;
 }
 
-/* Takes the events that fired, lets the rings run, and only then lets the events fire again. */
-static bool serve(struct vbd *v, bool event)
+static bool run(struct device *d)
 {
-    uint32_t ports[64];
-    int fired = event ? xenio_pending(v->io, ports, 64) : 0;
-    if (fired > 0)
-        v->stats->value[VBD_EVENTS] += (unsigned)fired;
-    bool again = vbd_run(v);
-    if (fired > 0)
-        xenio_unmask(v->io, ports, (unsigned)fired);
-    if (v->broken)
-        device_fail(&v->device, v->broken);
-    return again;
+    return vbd_run(&blkback_of(d)->vbd);
 }
 
-static int timeout_ms(const struct vbd *v, bool again)
+static int descriptor(struct device *d, short *events)
 {
-    if (again)
-        return 0;
-    if (v->wake_at == 0)
-        return -1;
-    uint64_t now = clock_now();
-    return v->wake_at <= now ? 0 : (int)((v->wake_at - now) / 1000000 + 1);
+    struct image *image = blkback_of(d)->vbd.image;
+    return image ? image->ops->fd(image, events) : -1;
 }
 
-/* Follows the store. Returns -1 to go on, or the exit status. */
-static int follow_store(struct blkback *b, bool woken)
+static void gone(struct device *d)
 {
-    struct device *d = &b->vbd.device;
-    int rc = woken ? store_changed(d->store) : 1;
-    if (rc < 0) {
-        log_line("the xenstore has gone: %s", strerror(-rc));
-        return EXIT_AGAIN;
-    }
-    if (rc == 0)
-        return -1;
-    rc = device_step(d) == DEVICE_GONE ? EXIT_GONE : changed(d) ? EXIT_AGAIN : -1;
-    if (rc == EXIT_GONE && b->vbd.image)
-        b->vbd.image->ops->finish(b->vbd.image);
-    return rc;
-}
-
-static int loop(struct blkback *b)
-{
-    struct vbd *v = &b->vbd;
-    bool again = false;
-    int status = follow_store(b, false);
-    while (status < 0) {
-        struct pollfd p[3] = {{.fd = store_fd(v->device.store), .events = POLLIN},
-                              {.fd = xenio_fd(v->io), .events = POLLIN},
-                              {.fd = -1}};
-        if (v->image)
-            p[2].fd = v->image->ops->fd(v->image, &p[2].events);
-        if (poll(p, 3, timeout_ms(v, again)) < 0 && errno != EINTR)
-            return EXIT_AGAIN;
-        again = false;
-        if (v->device.attached)
-            again = serve(v, p[1].revents != 0);
-        if (p[0].revents) {
-            status = follow_store(b, true);
-            again = true;
-        }
-    }
-    return status;
+    struct image *image = blkback_of(d)->vbd.image;
+    if (image)
+        image->ops->finish(image);
 }
 
 int main(int argc, char **argv)
@@ -394,7 +346,14 @@ int main(int argc, char **argv)
     int rc = set_up(&b);
     if (rc)
         return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
-    int status = loop(&b);
-    log_line("%s", status == EXIT_GONE ? "the device is gone" : "to be started again");
-    return status;
+    const struct service service = {.device = &b.vbd.device,
+                                    .io = b.vbd.io,
+                                    .events = &b.vbd.stats->value[VBD_EVENTS],
+                                    .wake_at = &b.vbd.wake_at,
+                                    .broken = &b.vbd.broken,
+                                    .run = run,
+                                    .descriptor = descriptor,
+                                    .changed = changed,
+                                    .gone = gone};
+    return serve(&service);
 }

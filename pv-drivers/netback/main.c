@@ -19,6 +19,7 @@
 #include "../common/log.h"
 #include "../common/options.h"
 #include "../common/sandbox.h"
+#include "../common/serve.h"
 #include "tap.h"
 #include "vif.h"
 
@@ -192,11 +193,12 @@ static void set_rate(struct netback *n)
 }
 
 /* A node in our directory, or in the front end's, may have changed. */
-static void changed(struct device *d)
+static int changed(struct device *d)
 {
     struct netback *n = netback_of(d);
     set_rate(n);
     n->vif.filter_multicast = theirs(d, "request-multicast-control", 0);
+    return 0;
 }
 
 static const struct device_ops operations = {
@@ -366,70 +368,21 @@ static int set_up(struct netback *n)
     return rc;
 }
 
-static bool serve(struct vif *v, bool event)
+static bool run(struct device *d)
 {
-    uint32_t ports[64];
-    int fired = event ? xenio_pending(v->io, ports, 64) : 0;
-    if (fired > 0)
-        v->stats->value[VIF_EVENTS] += (unsigned)fired;
-    bool again = vif_run(v);
-    if (fired > 0)
-        xenio_unmask(v->io, ports, (unsigned)fired);
-    if (v->broken)
-        device_fail(&v->device, v->broken);
-    return again;
+    return vif_run(&netback_of(d)->vif);
 }
 
-static int timeout_ms(const struct vif *v, bool again)
+static int descriptor(struct device *d, short *events)
 {
-    if (again)
-        return 0;
-    if (v->wake_at == 0)
-        return -1;
-    uint64_t now = clock_now();
-    return v->wake_at <= now ? 0 : (int)((v->wake_at - now) / 1000000 + 1);
+    struct vif *v = &netback_of(d)->vif;
+    *events = POLLIN;
+    return d->attached && !v->held ? v->tap : -1;
 }
 
-/* Follows the store. Returns -1 to go on, or the exit status. */
-static int follow_store(struct netback *n, bool woken)
+static void gone(struct device *d)
 {
-    struct device *d = &n->vif.device;
-    int rc = woken ? store_changed(d->store) : 1;
-    if (rc < 0) {
-        log_line("the xenstore has gone: %s", strerror(-rc));
-        return EXIT_AGAIN;
-    }
-    if (rc == 0)
-        return -1;
-    if (device_step(d) == DEVICE_GONE) {
-        tap_release(n->vif.tap);
-        return EXIT_GONE;
-    }
-    changed(d);
-    return -1;
-}
-
-static int loop(struct netback *n)
-{
-    struct vif *v = &n->vif;
-    bool again = false;
-    int status = follow_store(n, false);
-    while (status < 0) {
-        bool listen = v->device.attached && !v->held;
-        struct pollfd p[3] = {{.fd = store_fd(v->device.store), .events = POLLIN},
-                              {.fd = xenio_fd(v->io), .events = POLLIN},
-                              {.fd = listen ? v->tap : -1, .events = POLLIN}};
-        if (poll(p, 3, timeout_ms(v, again)) < 0 && errno != EINTR)
-            return EXIT_AGAIN;
-        again = false;
-        if (v->device.attached)
-            again = serve(v, p[1].revents != 0);
-        if (p[0].revents) {
-            status = follow_store(n, true);
-            again = true;
-        }
-    }
-    return status;
+    tap_release(netback_of(d)->vif.tap);
 }
 
 int main(int argc, char **argv)
@@ -443,7 +396,14 @@ int main(int argc, char **argv)
     int rc = set_up(&n);
     if (rc)
         return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
-    int status = loop(&n);
-    log_line("%s", status == EXIT_GONE ? "the device is gone" : "to be started again");
-    return status;
+    const struct service service = {.device = &n.vif.device,
+                                    .io = n.vif.io,
+                                    .events = &n.vif.stats->value[VIF_EVENTS],
+                                    .wake_at = &n.vif.wake_at,
+                                    .broken = &n.vif.broken,
+                                    .run = run,
+                                    .descriptor = descriptor,
+                                    .changed = changed,
+                                    .gone = gone};
+    return serve(&service);
 }
