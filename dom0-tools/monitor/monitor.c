@@ -34,6 +34,7 @@
 
 #define BACKENDS_MAX 1024
 #define SETTLE_MS    2000
+#define SWEEP_MS     200
 
 static const struct {
     const char *kind, *program;
@@ -179,6 +180,7 @@ static void backend_ended(struct backend *b)
     b->pidfd = -1;
     b->pid = 0;
     b->failures = now_ms() - b->started < SETTLE_MS ? b->failures + 1 : 0;
+    b->not_before = b->failures ? now_ms() + (50UL << (b->failures < 7 ? b->failures : 7)) : 0;
     if (exited && WEXITSTATUS(status) == 1) {
         char *reason = backend_node(b, "hotplug-error");
 
@@ -188,7 +190,6 @@ static void backend_ended(struct backend *b)
                    reason ? reason : "it did not say why");
         free(reason);
     } else if (!exited || WEXITSTATUS(status)) {
-        b->not_before = b->failures ? now_ms() + (50UL << (b->failures < 7 ? b->failures : 7)) : 0;
         daemon_log("%s %u/%u ended (status %#x); it is started again", kinds[b->kind].program, b->domid,
                    b->devid, ours ? status : 0);
     }
@@ -267,6 +268,7 @@ static void sweep(void)
     struct dirent *entry;
     DIR *dir;
 
+    m.swept = true;
     snprintf(path, sizeof(path), "%s/backends", bh_run_dir());
     dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
@@ -286,14 +288,15 @@ static void sweep(void)
             snprintf(path, sizeof(path), "%s/backends/%s", bh_run_dir(), entry->d_name);
             unlink(path);
         }
-        if (lock >= 0)
+        if (lock >= 0) {
+            m.swept &= !busy; /* still ending: look again */
             close(lock);
+        }
         free(front);
     }
     if (dir)
         closedir(dir);
     bh_error_clear(m.h);
-    m.swept = true;
 }
 
 static void free_list(char **list, unsigned int count)
@@ -618,7 +621,7 @@ static void drain_store(void)
 static int next_timeout(void)
 {
     uint64_t now = now_ms();
-    int timeout = -1;
+    int timeout = m.swept ? -1 : SWEEP_MS;
 
     for (unsigned int i = 0; i < m.count; i++) {
         const struct backend *b = &m.backends[i];
