@@ -91,14 +91,11 @@ void console_force(void)
 void console_init_ring(void)
 {
     uint64_t want = MIN(MAX(options.conring_size, RING_EARLY_SIZE), 16UL << 20);
-    unsigned int order = 0;
-    struct page_info *pg;
+    unsigned int order = page_order(want);
+    struct page_info *pg = page_alloc(order, 0);
     bool locked;
     char *ring;
 
-    while ((PAGE_SIZE << order) < want)
-        order++;
-    pg = page_alloc(order, 0);
     if (!pg) {
         printk(LOG_WARNING, "conring_size: no memory for %lu bytes, keeping %u", want, console.size);
         return;
@@ -158,12 +155,6 @@ static void announce_input(struct deferred *job)
     virq_send_global(VIRQ_CONSOLE);
 }
 
-static void key_for_hypervisor(char c)
-{
-    if (c != '\r' && c != '\n')
-        keyhandler_run(c);
-}
-
 void console_receive(char c)
 {
     const char ctrl_a = 1;
@@ -177,7 +168,8 @@ void console_receive(char c)
         return;
     }
     if (rx.to_hypervisor) {
-        key_for_hypervisor(c);
+        if (c != '\r' && c != '\n')
+            keyhandler_run(c);
         return;
     }
     spin_lock(&rx.lock);

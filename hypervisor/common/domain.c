@@ -213,16 +213,9 @@ static struct domain *new_domain(domid_t id, enum domain_kind kind, uint32_t max
 
 static int make_shared_info(struct domain *d)
 {
-    struct page_info *pg = page_alloc(0, 0);
-
-    if (!pg)
+    d->shared_info = page_alloc_shared(d);
+    if (!d->shared_info)
         return -ENOMEM;
-    memset(arch_map(page_to_mfn(pg)), 0, PAGE_SIZE);
-    if (page_assign(pg, d, false)) {
-        page_free(pg, 0);
-        return -ENOMEM;
-    }
-    d->shared_info = arch_map(page_to_mfn(pg));
     arch_update_wallclock(d);
     for (int i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
         d->shared_info->vcpu_info[i].evtchn_upcall_mask = 1;
@@ -339,7 +332,7 @@ static void drop_shared_info(struct domain *d)
         vcpu_forget_guest(v);
     if (!d->shared_info)
         return;
-    page_drop_allocated(mfn_to_page(arch_unmap(d->shared_info)));
+    page_free_shared(d->shared_info);
     d->shared_info = NULL;
 }
 

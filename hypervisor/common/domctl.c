@@ -20,10 +20,11 @@
 
 static struct vcpu *find_vcpu(struct vcpu *v, struct domain *d, uint32_t id)
 {
-    if (id < d->max_vcpus && d->vcpu[id] != NULL)
-        return d->vcpu[id];
-    fail(v, -ESRCH, "domctl: domain {0} has no vcpu {1}", d->id, id);
-    return NULL;
+    struct vcpu *t = domain_vcpu(d, id);
+
+    if (t == NULL)
+        fail(v, -ESRCH, "domctl: domain {0} has no vcpu {1}", d->id, id);
+    return t;
 }
 
 /* --- Birth and end --- */

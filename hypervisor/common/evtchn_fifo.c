@@ -287,7 +287,7 @@ long evtchn_fifo_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct domain *d = v->domain;
     int rc;
 
-    if (op->vcpu >= d->max_vcpus || d->vcpu[op->vcpu] == NULL)
+    if (domain_vcpu(d, op->vcpu) == NULL)
         return fail(v, -ENOENT, "event channels: init_control: no vcpu {0} (domain has {1})", op->vcpu,
                     d->max_vcpus);
     if (op->offset > PAGE_SIZE - sizeof(struct evtchn_fifo_control_block) || op->offset % 8 != 0)

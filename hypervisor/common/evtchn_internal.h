@@ -8,9 +8,6 @@
 
 #include <bh/domain.h>
 
-/* Marks the event pending for v (a vcpu of the port's domain) and lets v know unless it is masked. */
-static inline void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn);
-static inline void evtchn_2l_clear_pending(struct domain *d, uint32_t port);
 void evtchn_2l_unmask(struct vcpu *v, const struct evtchn *chn);
 bool evtchn_2l_is_pending(const struct domain *d, uint32_t port);
 
@@ -33,6 +30,7 @@ void evtchn_notify_vcpu(struct vcpu *v);
 /* evtchn_2l.c: the port became pending and is not masked: v gets to know. */
 void evtchn_2l_select(struct vcpu *v, uint32_t port);
 
+/* Marks the event pending for v (a vcpu of the port's domain) and lets v know unless it is masked. */
 static inline void evtchn_2l_set_pending(struct vcpu *v, const struct evtchn *chn)
 {
     struct shared_info *s = v->domain->shared_info;

@@ -12,11 +12,6 @@
 #include <bh/virq.h>
 #include <asm/guest_word.h>
 
-static struct vcpu *vcpu_of(const struct domain *d, uint32_t id)
-{
-    return id < d->max_vcpus ? d->vcpu[id] : NULL;
-}
-
 /* --- Binding --- */
 
 static int bind_interdomain_locked(struct vcpu *v, struct domain *d, struct domain *rd, uint32_t rport,
@@ -67,7 +62,7 @@ static long op_bind_virq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct evtchn_bind_virq *op = arg;
     struct domain *d = v->domain;
     enum virq_scope scope = virq_scope(op->virq);
-    struct vcpu *to = vcpu_of(d, op->vcpu);
+    struct vcpu *to = domain_vcpu(d, op->vcpu);
     struct evtchn *chn;
     int rc;
 
@@ -101,7 +96,7 @@ static long op_bind_ipi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     struct evtchn *chn;
     int rc;
 
-    if (vcpu_of(d, op->vcpu) == NULL)
+    if (domain_vcpu(d, op->vcpu) == NULL)
         return fail(v, -ENOENT, "event channels: bind_ipi: no vcpu {0} (domain has {1})", op->vcpu,
                     d->max_vcpus);
     spin_lock(&d->evtchn.lock);
@@ -222,7 +217,7 @@ static long op_bind_vcpu(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     const struct evtchn_bind_vcpu *op = arg;
     struct domain *d = v->domain;
     struct evtchn *chn = evtchn_lookup(&d->evtchn, op->port);
-    struct vcpu *to = vcpu_of(d, op->vcpu);
+    struct vcpu *to = domain_vcpu(d, op->vcpu);
     int rc;
 
     if (to == NULL)

@@ -278,28 +278,6 @@ struct domain *grant_owner(struct vcpu *v, domid_t id, int16_t *status)
 
 /* --- Frames --- */
 
-/* A zeroed page that belongs to the hypervisor but that d may map. */
-static void *shared_page(struct domain *d)
-{
-    struct page_info *pg = page_alloc(0, 0);
-    void *p;
-
-    if (pg == NULL)
-        return NULL;
-    p = arch_map(page_to_mfn(pg));
-    memset(p, 0, PAGE_SIZE);
-    if (page_assign(pg, d, false) != 0) {
-        page_free(pg, 0);
-        return NULL;
-    }
-    return p;
-}
-
-void grant_drop_page(void *p)
-{
-    page_drop_allocated(mfn_to_page(arch_unmap(p)));
-}
-
 static uint32_t status_frames_for(uint32_t frames)
 {
     return DIV_ROUND_UP(frames * ENTRIES_V2, STATUS_PER_FRAME);
@@ -317,7 +295,7 @@ int grant_grow_books(struct domain *d, struct grant_table *t, uint32_t frames)
             return -ENOMEM;
     }
     for (; t->version == 2 && t->nr_status < status_frames_for(frames); t->nr_status++) {
-        t->status[t->nr_status] = shared_page(d);
+        t->status[t->nr_status] = page_alloc_shared(d);
         if (t->status[t->nr_status] == NULL)
             return -ENOMEM;
     }
@@ -337,7 +315,7 @@ int grant_grow(struct vcpu *v, struct domain *d, struct grant_table *t, uint32_t
     if (grant_grow_books(d, t, frames) != 0)
         return fail(v, -ENOMEM, "grant: no memory for a table of {0} frames", frames, 0);
     while (t->nr_frames < frames) {
-        t->frame[t->nr_frames] = shared_page(d);
+        t->frame[t->nr_frames] = page_alloc_shared(d);
         if (t->frame[t->nr_frames] == NULL)
             return fail(v, -ENOMEM, "grant: no memory for a table of {0} frames", frames, 0);
         t->nr_frames++;
@@ -401,9 +379,9 @@ static void drop_frames(struct grant_table *t)
     t->nr_entries = t->nr_frames = t->nr_status = 0;
     spin_unlock(&t->lock);
     while (frames > 0)
-        grant_drop_page(t->frame[--frames]);
+        page_free_shared(t->frame[--frames]);
     while (status > 0)
-        grant_drop_page(t->status[--status]);
+        page_free_shared(t->status[--status]);
 }
 
 int grant_table_release(struct domain *d)

@@ -92,7 +92,6 @@ static inline struct grant_active *grant_active_of(const struct grant_table *t, 
 int must_check grant_grow(struct vcpu *v, struct domain *d, struct grant_table *t, uint32_t frames);
 /* The pages of active entries and (version 2) status words that `frames` frames need. 0, -ENOMEM. */
 int must_check grant_grow_books(struct domain *d, struct grant_table *t, uint32_t frames);
-void grant_drop_page(void *shared_page);
 
 /* The claim on a grant that grant_acquire() made. */
 struct grant_claim {

@@ -7,6 +7,7 @@
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
+#include <bh/page_alloc.h>
 #include <bh/policy.h>
 #include <bh/printk.h>
 #include <bh/string.h>
@@ -150,7 +151,7 @@ static int change_version(struct vcpu *v, struct grant_table *t, uint32_t versio
     rewrite_entries(t, version);
     /* A guest that still maps the status frames keeps the pages, which nobody writes any more. */
     while (version == 1 && t->nr_status > 0)
-        grant_drop_page(t->status[--t->nr_status]);
+        page_free_shared(t->status[--t->nr_status]);
     return 0;
 }
 

@@ -83,12 +83,9 @@ static void *alloc_object(unsigned int class)
 
 static void *alloc_block(size_t bytes)
 {
-    unsigned int order = 0;
-    struct page_info *pg;
+    unsigned int order = page_order(bytes);
+    struct page_info *pg = page_alloc(order, 0);
 
-    while ((PAGE_SIZE << order) < bytes)
-        order++;
-    pg = page_alloc(order, 0);
     if (!pg)
         return NULL;
     pg->order = KALLOC_BLOCK | order;

@@ -19,12 +19,10 @@ void libc_unreachable(void);
 
 void *malloc(size_t bytes)
 {
-    unsigned int order = 0;
+    unsigned int order = page_order(bytes + HEADER);
 
     if (bytes > LARGEST)
         return NULL;
-    while ((PAGE_SIZE << order) < bytes + HEADER)
-        order++;
     struct page_info *pg = page_alloc(order, 0);
     if (!pg)
         return NULL;

@@ -341,6 +341,24 @@ int page_assign(struct page_info *pg, struct domain *d, bool counted)
     return ret;
 }
 
+void *page_alloc_shared(struct domain *d)
+{
+    struct page_info *pg = page_alloc(0, 0);
+
+    if (!pg)
+        return NULL;
+    memset(arch_map(page_to_mfn(pg)), 0, PAGE_SIZE);
+    if (!page_assign(pg, d, false))
+        return arch_map(page_to_mfn(pg));
+    page_free(pg, 0);
+    return NULL;
+}
+
+void page_free_shared(void *shared)
+{
+    page_drop_allocated(mfn_to_page(arch_unmap(shared)));
+}
+
 void page_free_domain(struct page_info *pg)
 {
     uint64_t refs = atomic_load_explicit(&pg->refs, memory_order_acquire);

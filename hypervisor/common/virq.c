@@ -1,5 +1,5 @@
 /*
- * Virtual interrupts: the table of what there is, and the handlers of the global ones.
+ * Virtual interrupts: what there is, and the handlers of the global ones.
  *
  * handler[virq] is the domain that gets a global VIRQ, with a reference held; NULL: the control domain. The
  * lock covers the table for as long as an event is delivered, so that a handler is not freed underneath.
@@ -13,17 +13,12 @@ static struct domain *handler[NR_VIRQS];
 
 enum virq_scope virq_scope(uint32_t virq)
 {
-    static const uint8_t scope[NR_VIRQS] = {
-        [VIRQ_TIMER] = VIRQ_VCPU,       [VIRQ_DEBUG] = VIRQ_VCPU,      [VIRQ_CONSOLE] = VIRQ_GLOBAL,
-        [VIRQ_DOM_EXC] = VIRQ_GLOBAL,   [VIRQ_TBUF] = VIRQ_GLOBAL,     [VIRQ_DEBUGGER] = VIRQ_GLOBAL,
-        [VIRQ_XENOPROF] = VIRQ_VCPU,    [VIRQ_CON_RING] = VIRQ_GLOBAL, [VIRQ_PCPU_STATE] = VIRQ_GLOBAL,
-        [VIRQ_MEM_EVENT] = VIRQ_GLOBAL, [VIRQ_ARGO] = VIRQ_GLOBAL,     [VIRQ_ENOMEM] = VIRQ_GLOBAL,
-        [VIRQ_XENPMU] = VIRQ_VCPU,      [VIRQ_ARCH_0] = VIRQ_GLOBAL,   [VIRQ_ARCH_1] = VIRQ_GLOBAL,
-        [VIRQ_ARCH_2] = VIRQ_GLOBAL,    [VIRQ_ARCH_3] = VIRQ_GLOBAL,   [VIRQ_ARCH_4] = VIRQ_GLOBAL,
-        [VIRQ_ARCH_5] = VIRQ_GLOBAL,    [VIRQ_ARCH_6] = VIRQ_GLOBAL,   [VIRQ_ARCH_7] = VIRQ_GLOBAL,
-    };
+    const uint32_t holes = 1u << 5 | 1u << 14 | 1u << 15; /* numbers the ABI leaves free */
+    const uint32_t per_vcpu = 1u << VIRQ_TIMER | 1u << VIRQ_DEBUG | 1u << VIRQ_XENOPROF | 1u << VIRQ_XENPMU;
 
-    return virq < NR_VIRQS ? scope[virq] : VIRQ_NONE;
+    if (virq >= NR_VIRQS || holes >> virq & 1)
+        return VIRQ_NONE;
+    return per_vcpu >> virq & 1 ? VIRQ_VCPU : VIRQ_GLOBAL;
 }
 
 void virq_send_global(uint32_t virq)

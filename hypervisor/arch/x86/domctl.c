@@ -45,7 +45,7 @@ int arch_domain_config_check(struct vcpu *v, const struct xen_domctl_createdomai
 /* A vcpu of another domain, held still with its state in memory until release(). */
 static struct vcpu *hold_vcpu(struct vcpu *v, struct domain *d, uint32_t id)
 {
-    struct vcpu *t = id < d->max_vcpus ? d->vcpu[id] : NULL;
+    struct vcpu *t = domain_vcpu(d, id);
 
     if (t == NULL || d == v->domain) {
         fail(v, t == NULL ? -ESRCH : -EINVAL,
@@ -198,7 +198,7 @@ static long op_sendtrigger(struct vcpu *v, struct domain *d, struct xen_domctl *
     if (s->trigger != XEN_DOMCTL_SENDTRIGGER_NMI)
         return fail(v, -ENOSYS, "sendtrigger: trigger {0}: a PV domain takes an NMI (0) alone", s->trigger,
                     0);
-    if (s->vcpu >= d->max_vcpus || d->vcpu[s->vcpu] == NULL)
+    if (domain_vcpu(d, s->vcpu) == NULL)
         return fail(v, -ESRCH, "sendtrigger: domain {0} has no vcpu {1}", d->id, s->vcpu);
     pv_send_nmi(d->vcpu[s->vcpu]);
     return 0;
@@ -308,7 +308,7 @@ static long op_get_ext_vcpucontext(struct vcpu *v, struct domain *d, struct xen_
 {
     struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
     uint32_t id = e->vcpu;
-    struct vcpu *t = id < d->max_vcpus ? d->vcpu[id] : NULL;
+    struct vcpu *t = domain_vcpu(d, id);
 
     if (t == NULL)
         return fail(v, -ESRCH, "get_ext_vcpucontext: domain {0} has no vcpu {1}", d->id, id);
@@ -421,7 +421,7 @@ static long op_setvcpuextstate(struct vcpu *v, struct domain *d, struct xen_domc
 /* PV guests own no MSR whose value would have to move. */
 static long op_get_vcpu_msrs(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
-    if (op->u.vcpu_msrs.vcpu >= d->max_vcpus || d->vcpu[op->u.vcpu_msrs.vcpu] == NULL)
+    if (domain_vcpu(d, op->u.vcpu_msrs.vcpu) == NULL)
         return fail(v, -ESRCH, "get_vcpu_msrs: domain {0} has no vcpu {1}", d->id, op->u.vcpu_msrs.vcpu);
     op->u.vcpu_msrs.msr_count = 0;
     return 0;

@@ -32,23 +32,10 @@ static uint8_t *mmconfig(struct pci_address a)
     return NULL;
 }
 
-static uint32_t data_read(unsigned int offset, unsigned int size)
+/* The data port for byte `offset` of the word that is addressed. */
+static uint16_t data_port(unsigned int offset, unsigned int size)
 {
-    if (size == 1)
-        return inb(PORT_DATA + (offset & 3));
-    if (size == 2)
-        return inw(PORT_DATA + (offset & 2));
-    return inl(PORT_DATA);
-}
-
-static void data_write(unsigned int offset, unsigned int size, uint32_t value)
-{
-    if (size == 1)
-        outb(PORT_DATA + (offset & 3), (uint8_t)value);
-    else if (size == 2)
-        outw(PORT_DATA + (offset & 2), (uint16_t)value);
-    else
-        outl(PORT_DATA, value);
+    return (uint16_t)(PORT_DATA + (offset & 3 & ~(size - 1)));
 }
 
 static uint32_t address_word(struct pci_address a, unsigned int reg)
@@ -63,7 +50,7 @@ uint32_t pci_read(struct pci_address a, unsigned int reg, unsigned int size)
     spin_lock(&pci_lock);
     if (a.segment == 0 && reg < 256) {
         outl(PORT_ADDRESS, address_word(a, reg));
-        value = data_read(reg, size);
+        value = port_in(data_port(reg, size), size);
     } else {
         uint8_t *p = mmconfig(a);
 
@@ -81,7 +68,7 @@ void pci_write(struct pci_address a, unsigned int reg, unsigned int size, uint32
     spin_lock(&pci_lock);
     if (a.segment == 0 && reg < 256) {
         outl(PORT_ADDRESS, address_word(a, reg));
-        data_write(reg, size, value);
+        port_out(data_port(reg, size), size, value);
     } else {
         uint8_t *p = mmconfig(a);
 
@@ -118,7 +105,7 @@ uint32_t pci_port_read(uint32_t cf8, unsigned int offset, unsigned int size)
 
     spin_lock(&pci_lock);
     outl(PORT_ADDRESS, cf8);
-    value = data_read(offset, size);
+    value = port_in(data_port(offset, size), size);
     spin_unlock(&pci_lock);
     return value;
 }
@@ -127,6 +114,6 @@ void pci_port_write(uint32_t cf8, unsigned int offset, unsigned int size, uint32
 {
     spin_lock(&pci_lock);
     outl(PORT_ADDRESS, cf8);
-    data_write(offset, size, value);
+    port_out(data_port(offset, size), size, value);
     spin_unlock(&pci_lock);
 }

@@ -20,7 +20,6 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/irq.h>
-#include <asm/map.h>
 #include <asm/nmi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
@@ -183,18 +182,16 @@ void smp_boot_cpu_init(void)
 static struct percpu *make_percpu(unsigned int cpu, const struct acpi_cpu *a)
 {
     struct percpu *p = kalloc(sizeof(*p));
-    struct page_info *gdt = page_alloc(0, 0);
+    void *gdt = kalloc(PAGE_SIZE);
     struct cpu_info *info = paging_map_stack(cpu);
 
     if (!p || !gdt || !info) {
         kfree(p);
-        if (gdt)
-            page_free(gdt, 0);
+        kfree(gdt);
         return NULL;
     }
-    p->gdt_mfn = page_to_mfn(gdt);
-    p->gdt_page = map_frame(p->gdt_mfn);
-    memset(p->gdt_page, 0, PAGE_SIZE);
+    p->gdt_page = gdt;
+    p->gdt_mfn = arch_unmap(gdt);
     p->acpi_id = a->acpi_id;
     fill_percpu(p, cpu, a->apic_id, info);
     return p;

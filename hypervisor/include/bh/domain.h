@@ -216,6 +216,12 @@ struct domain *must_check domain_next(struct domain *d);
     for (uint32_t vcpu_i_ = 0; vcpu_i_ < (d)->max_vcpus; vcpu_i_++)                                          \
         if (((v) = (d)->vcpu[vcpu_i_]) != NULL)
 
+/* NULL: it has none of this id. */
+static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
+{
+    return id < d->max_vcpus ? d->vcpu[id] : NULL;
+}
+
 static inline bool domain_is_control(const struct domain *d)
 {
     return d->privileged;

@@ -16,6 +16,12 @@
 /* Boot: hands [start, end) frames of RAM to the allocator. The frame table is mapped already. */
 void page_alloc_add(mfn_t start, mfn_t end);
 
+/* The smallest order whose block holds so many bytes. */
+static inline unsigned int page_order(uint64_t bytes)
+{
+    return bytes <= PAGE_SIZE ? 0 : 64 - (unsigned int)__builtin_clzl((bytes - 1) >> PAGE_SHIFT);
+}
+
 /* 2^order hypervisor pages, contiguous, not scrubbed unless the debug build poisons them; NULL: none. */
 struct page_info *must_check page_alloc(unsigned int order, unsigned int flags);
 void page_free(struct page_info *pg, unsigned int order);
@@ -29,6 +35,11 @@ struct page_info *must_check page_alloc_domain(struct domain *d, unsigned int or
 void page_free_domain(struct page_info *pg);
 /* Makes `pg` (hypervisor page, unowned) belong to d, with one allocated reference. -E2BIG over max_pages. */
 int must_check page_assign(struct page_info *pg, struct domain *d, bool counted);
+
+/* A zeroed page of the hypervisor that d may map: shared info, grant frames. NULL: no memory. */
+void *must_check page_alloc_shared(struct domain *d);
+/* Takes it away; who still maps it keeps it. */
+void page_free_shared(void *shared);
 
 /* Reserves memory for a domain before it is built (XENMEM_claim_pages). */
 int must_check page_claim(struct domain *d, uint64_t pages);

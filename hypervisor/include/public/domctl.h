@@ -127,16 +127,12 @@ struct xen_domctl_sched_credit {
 struct xen_domctl_sched_credit2 {
     uint16_t weight, cap;
 };
-struct xen_domctl_sched_rtds {
-    uint32_t period, budget, flags;
-};
 struct xen_domctl_scheduler_op {
     uint32_t sched_id; /* XEN_SCHEDULER_* */
     uint32_t cmd;      /* XEN_DOMCTL_SCHEDOP_* */
     union {
         struct xen_domctl_sched_credit credit;
         struct xen_domctl_sched_credit2 credit2;
-        struct xen_domctl_sched_rtds rtds;
         struct {
             uint64_t vcpus;
             uint32_t nr_vcpus, padding;

@@ -60,23 +60,10 @@ typedef uint16_t domid_t;
 #define VIRQ_DEBUG      1
 #define VIRQ_CONSOLE    2
 #define VIRQ_DOM_EXC    3
-#define VIRQ_TBUF       4
-#define VIRQ_DEBUGGER   6
 #define VIRQ_XENOPROF   7
 #define VIRQ_CON_RING   8
 #define VIRQ_PCPU_STATE 9
-#define VIRQ_MEM_EVENT  10
-#define VIRQ_ARGO       11
-#define VIRQ_ENOMEM     12
 #define VIRQ_XENPMU     13
-#define VIRQ_ARCH_0     16
-#define VIRQ_ARCH_1     17
-#define VIRQ_ARCH_2     18
-#define VIRQ_ARCH_3     19
-#define VIRQ_ARCH_4     20
-#define VIRQ_ARCH_5     21
-#define VIRQ_ARCH_6     22
-#define VIRQ_ARCH_7     23
 #define NR_VIRQS        24
 
 /* mmu_update(struct mmu_update *, count, uint32_t *done, foreigndom): the command is in the low bits of ptr.

@@ -260,7 +260,7 @@ static void test_bind_vcpu(void **state)
 {
     uint32_t port = offer(a, b->id), local;
     struct evtchn_bind_vcpu op = {.vcpu = 1};
-    struct evtchn_bind_virq global = {.virq = VIRQ_DEBUGGER}, timer = {.virq = VIRQ_TIMER};
+    struct evtchn_bind_virq global = {.virq = VIRQ_CON_RING}, timer = {.virq = VIRQ_TIMER};
     struct evtchn_bind_ipi ipi = {.vcpu = 0};
 
     assert_int_equal(bind_to(b, a, port, &local), 0);

@@ -175,13 +175,11 @@ bool pv_descriptor_fault(struct vcpu *v, uint64_t address, uint32_t error_code, 
 static uint64_t *next_table(uint64_t *entry)
 {
     if (!(*entry & PTE_PRESENT)) {
-        struct page_info *pg = page_alloc(0, 0);
-        if (!pg)
+        void *table = kalloc(PAGE_SIZE);
+
+        if (!table)
             return NULL;
-        uint64_t *table = arch_map(page_to_mfn(pg));
-        for (unsigned int i = 0; i < 512; i++)
-            table[i] = 0;
-        *entry = mfn_to_paddr(page_to_mfn(pg)) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
+        *entry = mfn_to_paddr(arch_unmap(table)) | PTE_PRESENT | PTE_WRITE | PTE_ACCESSED;
     }
     return arch_map(pte_mfn(*entry));
 }
@@ -210,8 +208,8 @@ void pv_perdomain_free(struct domain *d)
         uint64_t *l2 = arch_map(pte_mfn(l3[i]));
         for (unsigned int j = 0; j < 512; j++)
             if (l2[j] & PTE_PRESENT)
-                page_free(mfn_to_page(pte_mfn(l2[j])), 0);
-        page_free(mfn_to_page(arch_unmap(l2)), 0);
+                kfree(arch_map(pte_mfn(l2[j])));
+        kfree(l2);
     }
     page_free(d->arch.perdomain_l3, 0);
     d->arch.perdomain_l3 = NULL;

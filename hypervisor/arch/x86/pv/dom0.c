@@ -64,15 +64,6 @@ static void noreturn_fn refuse(const char *why)
     panic("control domain: %s", why);
 }
 
-static unsigned int order_of(uint64_t pages)
-{
-    unsigned int order = 0;
-
-    while (1UL << order < pages)
-        order++;
-    return order;
-}
-
 /* ---- the kernel ---- */
 
 /* The libraries that unpack read a stack guard at fs:0x28. */
@@ -98,7 +89,7 @@ static void load_image(struct builder *b, struct page_info **unpacked, unsigned 
     b->image = payload.bytes;
     if (payload.unpacked_size) {
         size = payload.unpacked_size;
-        *order = order_of(DIV_ROUND_UP(size, PAGE_SIZE));
+        *order = page_order(size);
         *unpacked = page_alloc(*order, 0);
         if (!*unpacked)
             refuse("not enough memory to unpack the kernel");
@@ -257,10 +248,10 @@ static void allocate_memory(struct builder *b)
     uint64_t boot_pages = (l->v_end - l->v_start) >> PAGE_SHIFT;
     uint64_t p2m_pages = l->p2m_outside ? l->nr_p2m_data + l->nr_p2m_tables : 0;
 
-    b->boot_order = order_of(boot_pages);
+    b->boot_order = page_order(boot_pages << PAGE_SHIFT);
     b->boot_block = allocate_block(b, b->boot_order, "its kernel");
     if (p2m_pages) {
-        b->p2m_order = order_of(p2m_pages);
+        b->p2m_order = page_order(p2m_pages << PAGE_SHIFT);
         b->p2m_block = allocate_block(b, b->p2m_order, "its p2m list");
         b->p2m = arch_map(b->p2m_block);
     } else {

@@ -32,16 +32,7 @@ uint32_t guest_port_read(struct domain *d, uint16_t port, unsigned int bytes)
         return d->arch.pci_cf8;
     if (d->privileged && in_pci_data(port, bytes))
         return pci_port_read(d->arch.pci_cf8, port & 3, bytes);
-    if (!allowed(d, port, bytes))
-        return all_ones(bytes);
-    switch (bytes) {
-    case 1:
-        return inb(port);
-    case 2:
-        return inw(port);
-    default:
-        return inl(port);
-    }
+    return allowed(d, port, bytes) ? port_in(port, bytes) : all_ones(bytes);
 }
 
 void guest_port_write(struct domain *d, uint16_t port, unsigned int bytes, uint32_t value)
@@ -54,17 +45,6 @@ void guest_port_write(struct domain *d, uint16_t port, unsigned int bytes, uint3
         pci_port_write(d->arch.pci_cf8, port & 3, bytes, value);
         return;
     }
-    if (!allowed(d, port, bytes))
-        return;
-    switch (bytes) {
-    case 1:
-        outb(port, (uint8_t)value);
-        break;
-    case 2:
-        outw(port, (uint16_t)value);
-        break;
-    default:
-        outl(port, value);
-        break;
-    }
+    if (allowed(d, port, bytes))
+        port_out(port, bytes, value);
 }

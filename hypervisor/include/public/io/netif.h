@@ -16,25 +16,16 @@
 #define XEN_NETIF_NR_SLOTS_MIN 18
 #define XEN_NETIF_MAX_TX_SIZE  0xFFFF
 
-#define _NETTXF_csum_blank     0
-#define NETTXF_csum_blank      (1U << _NETTXF_csum_blank)
-#define _NETTXF_data_validated 1
-#define NETTXF_data_validated  (1U << _NETTXF_data_validated)
-#define _NETTXF_more_data      2
-#define NETTXF_more_data       (1U << _NETTXF_more_data)
-#define _NETTXF_extra_info     3
-#define NETTXF_extra_info      (1U << _NETTXF_extra_info)
+#define NETTXF_csum_blank     (1U << 0)
+#define NETTXF_data_validated (1U << 1)
+#define NETTXF_more_data      (1U << 2)
+#define NETTXF_extra_info     (1U << 3)
 
-#define _NETRXF_data_validated 0
-#define NETRXF_data_validated  (1U << _NETRXF_data_validated)
-#define _NETRXF_csum_blank     1
-#define NETRXF_csum_blank      (1U << _NETRXF_csum_blank)
-#define _NETRXF_more_data      2
-#define NETRXF_more_data       (1U << _NETRXF_more_data)
-#define _NETRXF_extra_info     3
-#define NETRXF_extra_info      (1U << _NETRXF_extra_info)
-#define _NETRXF_gso_prefix     4
-#define NETRXF_gso_prefix      (1U << _NETRXF_gso_prefix)
+#define NETRXF_data_validated (1U << 0)
+#define NETRXF_csum_blank     (1U << 1)
+#define NETRXF_more_data      (1U << 2)
+#define NETRXF_extra_info     (1U << 3)
+#define NETRXF_gso_prefix     (1U << 4)
 
 #define NETIF_RSP_DROPPED -2
 #define NETIF_RSP_ERROR   -1
@@ -48,8 +39,7 @@
 #define XEN_NETIF_EXTRA_TYPE_HASH      4
 #define XEN_NETIF_EXTRA_TYPE_MAX       5
 
-#define _XEN_NETIF_EXTRA_FLAG_MORE 0
-#define XEN_NETIF_EXTRA_FLAG_MORE  (1U << _XEN_NETIF_EXTRA_FLAG_MORE)
+#define XEN_NETIF_EXTRA_FLAG_MORE (1U << 0)
 
 #define XEN_NETIF_GSO_TYPE_TCPV4 1
 #define XEN_NETIF_GSO_TYPE_TCPV6 2

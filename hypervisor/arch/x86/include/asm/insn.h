@@ -43,6 +43,22 @@ static inline void outl(uint16_t port, uint32_t v)
     __asm__ volatile("outl %0, %w1" : : "a"(v), "Nd"(port));
 }
 
+/* By width: 1, 2 or 4 bytes. */
+static inline uint32_t port_in(uint16_t port, unsigned int bytes)
+{
+    return bytes == 1 ? inb(port) : bytes == 2 ? inw(port) : inl(port);
+}
+
+static inline void port_out(uint16_t port, unsigned int bytes, uint32_t v)
+{
+    if (bytes == 1)
+        outb(port, (uint8_t)v);
+    else if (bytes == 2)
+        outw(port, (uint16_t)v);
+    else
+        outl(port, v);
+}
+
 static inline uint32_t mmio_read32(const volatile void *addr)
 {
     return *(const volatile uint32_t *)addr;

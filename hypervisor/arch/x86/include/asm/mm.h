@@ -65,11 +65,10 @@ static inline bool must_check get_table(struct page_info *pg, const struct domai
     return false;
 }
 
-/* Gives the use back; the table that nobody uses any more is demoted, if need be later by v's next mmu
- * hypercall. */
-static inline void put_table(struct vcpu *v, struct page_info *pg);
 void put_table_slow(struct vcpu *v, struct page_info *pg);
 
+/* Gives the use back; the table that nobody uses any more is demoted, if need be later by v's next mmu
+ * hypercall. */
 static inline void put_table(struct vcpu *v, struct page_info *pg)
 {
     uint64_t t = atomic_load_explicit(&pg->type, memory_order_relaxed);
@@ -101,9 +100,6 @@ void pv_page_fault(struct cpu_regs *regs, uint64_t cr2);
  */
 bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2);
 
-/* A use of d's page as level-4 table, promoted now if need be, however long it takes: for contexts set from
- * outside. */
-int must_check pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn);
 /* Makes the table the current vcpu's kernel table and loads it. 0, -EINVAL, -EBUSY, -EAGAIN (preempted). */
 int must_check pv_new_kernel_base(struct vcpu *v, mfn_t mfn);
 
