@@ -344,6 +344,11 @@ int grant_table_frame(struct vcpu *v, struct domain *d, uint32_t index, bool sta
 
 /* --- Life --- */
 
+uint32_t grant_table_max_frames(const struct domain *d, bool status)
+{
+    return status ? status_frames_for(d->grant->max_frames) : d->grant->max_frames;
+}
+
 int grant_table_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint32_t max_version)
 {
     uint32_t frames = max_frames < 0 ? GRANT_DEFAULT_FRAMES : (uint32_t)max_frames;

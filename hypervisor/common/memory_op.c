@@ -408,7 +408,7 @@ static long op_acquire_resource(struct vcpu *v, void *arg, uint64_t untrusted_ar
     if (rc)
         return rc;
     if (!r->frame_list && !r->nr_frames)
-        r->nr_frames = GRANT_MAX_FRAMES;
+        r->nr_frames = grant_table_max_frames(d, r->id == XENMEM_resource_grant_table_id_status);
     else
         rc = resource_frames(v, d, r);
     domain_put(d);

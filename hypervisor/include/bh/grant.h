@@ -48,6 +48,9 @@ void grant_table_destroy(struct domain *d);
  */
 int must_check grant_table_frame(struct vcpu *v, struct domain *d, uint32_t index, bool status, mfn_t *mfn);
 
+/* How many frames of that kind d may have at most. */
+uint32_t grant_table_max_frames(const struct domain *d, bool status);
+
 /* Prints the table and the grants in use to the console (debug key g). */
 void grant_dump(struct domain *d);
 

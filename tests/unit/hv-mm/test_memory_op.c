@@ -262,7 +262,11 @@ static void resources(void **state)
     assert_int_equal(memory_op(XENMEM_acquire_resource, &r), -EOPNOTSUPP);
     r = (struct xen_mem_acquire_resource){.domid = 0, .type = XENMEM_resource_grant_table};
     assert_int_equal(memory_op(XENMEM_acquire_resource, &r), 0);
-    assert_int_equal(r.nr_frames, GRANT_MAX_FRAMES);
+    assert_int_equal(r.nr_frames, 3);
+    r = (struct xen_mem_acquire_resource){
+        .domid = 0, .type = XENMEM_resource_grant_table, .id = XENMEM_resource_grant_table_id_status};
+    assert_int_equal(memory_op(XENMEM_acquire_resource, &r), 0);
+    assert_int_equal(r.nr_frames, 1);
     r.pad = 1;
     assert_int_equal(memory_op(XENMEM_acquire_resource, &r), -EINVAL);
 }

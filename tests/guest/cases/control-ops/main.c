@@ -43,6 +43,7 @@ static void machine_checks(void)
 {
     static xen_mc_t mc;
     static xen_mc_logical_cpu_t cpus[64];
+    static mc_info_t record;
     static struct {
         uint32_t len;
         unsigned char buf[64];
@@ -63,7 +64,7 @@ static void machine_checks(void)
              "mca: describes CPU 0", "%u CPUs, %u cores", mc.u.mc_physcpuinfo.ncpus, cpus[0].mc_ncores);
     mc.cmd = XEN_MC_fetch;
     mc.u.mc_fetch.flags = XEN_MC_URGENT;
-    mc.u.mc_fetch.data.p = NULL;
+    mc.u.mc_fetch.data.p = &record;
     RETURNS(hypercall(__HYPERVISOR_mca, (uint64_t)&mc, 0, 0, 0, 0), 0, "mca: a record");
     PROPERTY(mc.u.mc_fetch.flags & XEN_MC_NODATA, "mca: there is none", "flags %x", mc.u.mc_fetch.flags);
     mc.u.mc_fetch.flags = 0x40;

@@ -1,6 +1,7 @@
 /*
- * NMIs reach a vcpu by entry 2 of its trap table, wherever it is: running with its events masked, and blocked, where nothing else would wake it. Many
- * are sent while it is about to block: none may wait for another event. Bed: --smp 2
+ * NMIs reach a vcpu by entry 2 of its trap table, wherever it is: running with its events masked, and blocked, where
+ * nothing else would wake it. Many are sent while it is about to block: none may wait for another event (on Xen 4.17 one
+ * does now and then). Bed: --smp 2
  */
 #include "guest.h"
 #include <xen/nmi.h>
