@@ -12,7 +12,7 @@ JOBS       ?= $(shell nproc)
 GUEST_CASES   := $(notdir $(patsubst %/main.c,%,$(wildcard tests/guest/cases/*/main.c)))
 GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
 # Tests of whole systems that take too long for each change; docs/testing.md says what each of them shows, and its state.
-LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers create-faults toolstack devices kernel-rt)
+LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers create-faults toolstack devices many kernel-rt)
 INTEGRATION    = $(SYSTEM_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/*/run tests/compat/*/run))
 LINTS         := tests/lint-format tests/lint-cppcheck tests/lint-tidy
 
@@ -85,6 +85,9 @@ $(BENCH_DIR)/counter.so: tests/bench/counter/counter.c tests/bench/counter/qemu_
 $(BENCH_DIR)/bench: tests/bench/dom0/bench.c tests/bench/marker.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARNINGS) -static -o $@ $<
+$(BENCH_DIR)/timed: tests/bench/toolstack/timed.c tests/bench/marker.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARNINGS) -static -o $@ $<
 $(BENCH_DIR)/bare.elf: tests/bench/kernel/main.c tests/bench/marker.h $(GUEST_LIB_OBJ) tests/guest/lib/kernel.lds
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -c -o $(BENCH_DIR)/bare.o $<
@@ -97,6 +100,6 @@ $(BENCH_DIR)/vmlinux-%: /boot/vmlinuz-% tests/bench/unpack-kernel
 .PHONY: bench bench-parts
 bench: packages
 	@$(MAKE) --no-print-directory -j$(JOBS) bench-parts
-	@tests/bench/run --json $(BENCH_DIR)/results.json; status=$$?; \
-	    for bench in $(BENCHES); do echo; $$bench || status=1; done; exit $$status
-bench-parts: hypervisor $(addprefix $(BENCH_DIR)/,counter.so bench bare.elf vmlinux-$(KERNEL_VERSION)) $(BENCHES)
+	@status=0; for bench in tests/bench/run tests/bench/toolstack/run $(BENCHES); do echo; $$bench || status=1; done; exit $$status
+bench-parts: hypervisor image $(BUILD)/guest/pin.elf \
+    $(addprefix $(BENCH_DIR)/,counter.so bench timed bare.elf vmlinux-$(KERNEL_VERSION)) $(BENCHES)

@@ -24,6 +24,7 @@
 #define ERROR_DEPTH 12
 #define ERROR_TEXT  512
 #define HBUF_PAGES  32
+#define STORE_INPUT 8192
 
 struct bh_os {
     /* Makes the hypercall; returns its result, negative errno on failure. */
@@ -52,6 +53,8 @@ struct store {
     bool stream;
     uint32_t next_id;
     struct store_event *events, **events_tail;
+    size_t in_at, in_used; /* what was read and not yet taken */
+    uint8_t in[STORE_INPUT];
 };
 
 struct bh {

@@ -2,8 +2,9 @@
  * The store's client: the wire protocol over the daemon's socket, or over the kernel's xenbus device.
  *
  * Model. Requests go out in batches and answers come back in the same order, so that a domain's sixty nodes
- * cost a few round trips. Events that arrive in between are queued in the handle. Over the xenbus device each
- * request is one write(), which is what that device wants. A connection that broke is closed; the next
+ * cost a few round trips; as much is read at once as there is. Events that arrive in between are queued in the
+ * handle. What is in the input buffer while no answer is due is events. Over the xenbus device each request is one
+ * write(), which is what that device wants. A connection that broke is closed; the next
  * request makes a new one (watches set before are gone then: their owner sees the error and sets them again).
  */
 #include <poll.h>
@@ -82,6 +83,7 @@ void store_close(struct bh *h)
         free(event);
     }
     s->events_tail = &s->events;
+    s->in_at = s->in_used = 0;
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;
@@ -136,17 +138,28 @@ static int send_bytes(struct bh *h, const uint8_t *data, size_t size)
 
 static int recv_bytes(struct bh *h, void *data, size_t size)
 {
+    struct store *s = &h->store;
     uint8_t *at = data;
 
     while (size) {
-        ssize_t got = read(h->store.fd, at, size);
+        size_t part = s->in_used - s->in_at;
+        ssize_t got;
 
+        if (part > size)
+            part = size;
+        memcpy(at, s->in + s->in_at, part);
+        s->in_at += part;
+        at += part;
+        size -= part;
+        if (!size)
+            break;
+        got = read(s->fd, s->in, sizeof(s->in));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
             return broken(h, got < 0 ? errno : EPIPE);
-        at += got;
-        size -= got;
+        s->in_at = 0;
+        s->in_used = got;
     }
     return 0;
 }
@@ -636,7 +649,7 @@ int bh_store_fd(struct bh *h)
 
 bool bh_store_event_pending(const struct bh *h)
 {
-    return h->store.events != NULL;
+    return h->store.events || h->store.in_at < h->store.in_used;
 }
 
 int bh_store_next_event(struct bh *h, char **path, char **token)

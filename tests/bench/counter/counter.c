@@ -3,7 +3,12 @@
  * space, or whatever runs at low or physical addresses before (firmware, loaders). A marker instruction, met
  * anywhere, writes the four counts to the file that the argument out= names:
  *
- *     MARK number hypervisor kernel user
+ *     MARK number hypervisor kernel user longest
+ *
+ * mark=ADDRESS:NUMBER (hexadecimal, decimal) makes the instruction at that address a marker too: a guest kernel's
+ * first one. With check=ADDRESS, longest is the longest run of the hypervisor's instructions since the marker before
+ * that was broken neither by leaving it, nor by an STI, nor by the instruction at ADDRESS, where it looks whether it
+ * has to be preempted. Otherwise longest is 0.
  *
  * The marker is the long no-operation 0f 1f 80 with the displacement 0x42480000 + number, which does nothing
  * elsewhere. The hypervisor's instructions are counted one by one, so that a fault in a block's middle counts
@@ -23,15 +28,39 @@
 EXPORT int qemu_plugin_version = 1;
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv);
 
-static uint64_t hypervisor, kernel, user;
+static uint64_t hypervisor, kernel, user, run_start, longest;
+static uint64_t mark_address, mark_number, check_address;
 static FILE *out;
+
+/* A run of the hypervisor's instructions ends here. */
+static void run_ends(unsigned int vcpu, void *unused)
+{
+    (void)vcpu;
+    (void)unused;
+    if (hypervisor - run_start > longest)
+        longest = hypervisor - run_start;
+    run_start = hypervisor;
+}
 
 static void mark(unsigned int vcpu, void *number)
 {
     (void)vcpu;
-    fprintf(out, "MARK %u %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", (unsigned int)(uintptr_t)number, hypervisor,
-            kernel, user);
+    fprintf(out, "MARK %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", (unsigned int)(uintptr_t)number,
+            hypervisor, kernel, user, longest);
     fflush(out);
+    longest = 0;
+}
+
+static int is_hypervisor(uint64_t address)
+{
+    return address >= HV_START && address < HV_END;
+}
+
+static int breaks_run(const struct qemu_plugin_insn *insn)
+{
+    const unsigned char *bytes = qemu_plugin_insn_data(insn);
+
+    return bytes[0] == 0xfb || qemu_plugin_insn_vaddr(insn) == check_address;
 }
 
 /* The marker's number, or -1. */
@@ -39,6 +68,8 @@ static int marker(const struct qemu_plugin_insn *insn)
 {
     const unsigned char *bytes = qemu_plugin_insn_data(insn);
 
+    if (mark_address && qemu_plugin_insn_vaddr(insn) == mark_address)
+        return (int)mark_number;
     if (qemu_plugin_insn_size(insn) != 7 || memcmp(bytes, "\x0f\x1f\x80", 3) != 0 || bytes[5] != 0x48 ||
         bytes[6] != 0x42)
         return -1;
@@ -51,13 +82,15 @@ static void translated(uint64_t id, struct qemu_plugin_tb *block)
     size_t count = qemu_plugin_tb_n_insns(block);
 
     (void)id;
-    if (address >= HV_START && address < HV_END) {
+    if (is_hypervisor(address)) {
         for (size_t i = 0; i < count; i++)
             qemu_plugin_register_vcpu_insn_exec_inline(qemu_plugin_tb_get_insn(block, i),
                                                        QEMU_PLUGIN_INLINE_ADD_U64, &hypervisor, 1);
     } else {
         qemu_plugin_register_vcpu_tb_exec_inline(block, QEMU_PLUGIN_INLINE_ADD_U64,
                                                  address < USER_END ? &user : &kernel, count);
+        if (check_address)
+            qemu_plugin_register_vcpu_tb_exec_cb(block, run_ends, QEMU_PLUGIN_CB_NO_REGS, NULL);
     }
     for (size_t i = 0; i < count; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
@@ -66,15 +99,20 @@ static void translated(uint64_t id, struct qemu_plugin_tb *block)
         if (number >= 0)
             qemu_plugin_register_vcpu_insn_exec_cb(insn, mark, QEMU_PLUGIN_CB_NO_REGS,
                                                    (void *)(uintptr_t)number);
+        if (check_address && is_hypervisor(address) && breaks_run(insn))
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, run_ends, QEMU_PLUGIN_CB_NO_REGS, NULL);
     }
 }
 
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv)
 {
     (void)info;
-    for (int i = 0; i < argc; i++)
+    for (int i = 0; i < argc; i++) {
         if (strncmp(argv[i], "out=", 4) == 0)
             out = fopen(argv[i] + 4, "w");
+        sscanf(argv[i], "mark=%" SCNx64 ":%" SCNu64, &mark_address, &mark_number);
+        sscanf(argv[i], "check=%" SCNx64, &check_address);
+    }
     if (!out) {
         fprintf(stderr, "counter: the argument out=FILE is missing or the file cannot be written\n");
         return -1;
