@@ -494,7 +494,7 @@ static void run_rates(const char *base, unsigned scale, const bool *present)
             run_sizes(&t, base, scale, k);
         }
     }
-    printf("best of %u tries of %.3f s; time is what the daemon itself used for each operation\n%-32s", TRIES,
+    printf("best of %d tries of %.3f s; time is what the daemon itself used for each operation\n%-32s", TRIES,
            TRY_SECONDS / scale, "");
     for (unsigned k = 0; k < PEER_COUNT; k++) {
         printf(" %23s", peer_name((enum peer_kind)k));
