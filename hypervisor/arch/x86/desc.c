@@ -17,7 +17,6 @@
 #define GDT_LIMIT ((GDT_HV_PAGE + 1) * PAGE_SIZE - 1)
 
 #define GATE_INTERRUPT 0x8eUL
-#define GATE_USER      0x60UL
 
 #define DESC_TSS 0x89UL
 #define DESC_LDT 0x82UL

@@ -11,7 +11,6 @@
 
 #define IOAPIC_INDEX 0x00
 #define IOAPIC_DATA  0x10
-#define REG_ID       0x00
 #define REG_VERSION  0x01
 #define REG_REDIR    0x10
 

@@ -29,7 +29,6 @@
 #define PIT_CONTROL  0x43
 #define PIT_CHANNEL2 0x42
 #define PIT_GATE     0x61
-#define PIT_GATE_OUT 0x20
 #define PIT_MODE0    0xb0
 
 #define APIC_TICKS_MAX  0xffffffffUL

@@ -19,7 +19,6 @@ typedef uint64_t xen_ulong_t;
 #define FLAT_KERNEL_SS 0xe02b
 
 #define HYPERVISOR_VIRT_START 0xFFFF800000000000UL
-#define HYPERVISOR_VIRT_END   0xFFFF880000000000UL
 
 /* set_segment_base(which, base) */
 #define SEGBASE_FS          0

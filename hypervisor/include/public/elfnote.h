@@ -2,7 +2,6 @@
 #ifndef PUBLIC_ELFNOTE_H
 #define PUBLIC_ELFNOTE_H
 
-#define XEN_ELFNOTE_INFO               0
 #define XEN_ELFNOTE_ENTRY              1
 #define XEN_ELFNOTE_HYPERCALL_PAGE     2
 #define XEN_ELFNOTE_VIRT_BASE          3
@@ -13,14 +12,9 @@
 #define XEN_ELFNOTE_LOADER             8
 #define XEN_ELFNOTE_PAE_MODE           9
 #define XEN_ELFNOTE_FEATURES           10
-#define XEN_ELFNOTE_BSD_SYMTAB         11
-#define XEN_ELFNOTE_HV_START_LOW       12
-#define XEN_ELFNOTE_L1_MFN_VALID       13
-#define XEN_ELFNOTE_SUSPEND_CANCEL     14
 #define XEN_ELFNOTE_INIT_P2M           15
 #define XEN_ELFNOTE_MOD_START_PFN      16
 #define XEN_ELFNOTE_SUPPORTED_FEATURES 17
 #define XEN_ELFNOTE_PHYS32_ENTRY       18
-#define XEN_ELFNOTE_MAX                XEN_ELFNOTE_PHYS32_ENTRY
 
 #endif

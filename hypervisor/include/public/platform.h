@@ -10,28 +10,18 @@
 
 #define XENPF_INTERFACE_VERSION 0x03000001
 
-#define XENPF_settime32            17
-#define XENPF_add_memtype          31
-#define XENPF_del_memtype          32
-#define XENPF_read_memtype         33
-#define XENPF_microcode_update     35
-#define XENPF_platform_quirk       39
-#define XENPF_get_cpu_version      48
-#define XENPF_efi_runtime_call     49
-#define XENPF_firmware_info        50
-#define XENPF_enter_acpi_sleep     51
-#define XENPF_change_freq          52
-#define XENPF_getidletime          53
-#define XENPF_set_processor_pminfo 54
-#define XENPF_get_cpuinfo          55
-#define XENPF_cpu_online           56
-#define XENPF_cpu_offline          57
-#define XENPF_cpu_hotadd           58
-#define XENPF_mem_hotadd           59
-#define XENPF_core_parking         60
-#define XENPF_resource_op          61
-#define XENPF_settime64            62
-#define XENPF_get_symbol           63
+#define XENPF_settime32        17
+#define XENPF_read_memtype     33
+#define XENPF_get_cpu_version  48
+#define XENPF_firmware_info    50
+#define XENPF_enter_acpi_sleep 51
+#define XENPF_getidletime      53
+#define XENPF_get_cpuinfo      55
+#define XENPF_cpu_online       56
+#define XENPF_cpu_offline      57
+#define XENPF_core_parking     60
+#define XENPF_resource_op      61
+#define XENPF_settime64        62
 
 struct xenpf_settime32 {
     uint32_t secs, nsecs;
@@ -42,14 +32,6 @@ struct xenpf_settime64 {
     uint32_t nsecs, mbz;
     uint64_t system_time; /* the clock shows secs, nsecs when system time is this */
 };
-struct xenpf_add_memtype {
-    xen_pfn_t mfn;
-    uint64_t nr_mfns;
-    uint32_t type, handle, reg;
-};
-struct xenpf_del_memtype {
-    uint32_t handle, reg;
-};
 struct xenpf_read_memtype {
     uint32_t reg; /* IN: variable MTRR */
     xen_pfn_t mfn;
@@ -57,18 +39,16 @@ struct xenpf_read_memtype {
     uint32_t type;
 };
 
-#define XEN_FW_DISK_INFO            1
-#define XEN_FW_DISK_MBR_SIGNATURE   2
-#define XEN_FW_VBEDDC_INFO          3
-#define XEN_FW_EFI_INFO             4
-#define XEN_FW_EFI_VERSION          0
-#define XEN_FW_EFI_CONFIG_TABLE     1
-#define XEN_FW_EFI_VENDOR           2
-#define XEN_FW_EFI_MEM_INFO         3
-#define XEN_FW_EFI_RT_VERSION       4
-#define XEN_FW_EFI_PCI_ROM          5
-#define XEN_FW_EFI_APPLE_PROPERTIES 6
-#define XEN_FW_KBD_SHIFT_FLAGS      5
+#define XEN_FW_DISK_INFO          1
+#define XEN_FW_DISK_MBR_SIGNATURE 2
+#define XEN_FW_VBEDDC_INFO        3
+#define XEN_FW_EFI_INFO           4
+#define XEN_FW_EFI_VERSION        0
+#define XEN_FW_EFI_CONFIG_TABLE   1
+#define XEN_FW_EFI_VENDOR         2
+#define XEN_FW_EFI_MEM_INFO       3
+#define XEN_FW_EFI_RT_VERSION     4
+#define XEN_FW_KBD_SHIFT_FLAGS    5
 union xenpf_efi_info {
     uint32_t version;
     struct {
@@ -85,17 +65,6 @@ union xenpf_efi_info {
         uint64_t size, attr;
         uint32_t type;
     } mem;
-    struct {
-        uint16_t segment;
-        uint8_t bus, devfn;
-        uint16_t vendor, devid;
-        uint64_t address;
-        xen_ulong_t size;
-    } pci_rom;
-    struct {
-        uint64_t address;
-        xen_ulong_t size;
-    } apple_properties;
 };
 struct xenpf_firmware_info {
     uint32_t type, index; /* IN */
@@ -125,11 +94,6 @@ struct xenpf_enter_acpi_sleep {
     uint16_t val_a, val_b; /* PM1a and PM1b control values */
     uint32_t sleep_state;
     uint32_t flags;
-};
-
-struct xenpf_change_freq {
-    uint32_t flags, cpu;
-    uint64_t freq;
 };
 
 struct xenpf_getidletime {
@@ -163,8 +127,7 @@ struct xenpf_core_parking {
     uint32_t type, idle_nums;
 };
 
-#define XEN_RESOURCE_OP_MSR_READ  0
-#define XEN_RESOURCE_OP_MSR_WRITE 1
+#define XEN_RESOURCE_OP_MSR_READ 0
 struct xenpf_resource_entry {
     union {
         uint32_t cmd; /* IN */
@@ -184,12 +147,9 @@ struct xen_platform_op {
     union {
         struct xenpf_settime32 settime32;
         struct xenpf_settime64 settime64;
-        struct xenpf_add_memtype add_memtype;
-        struct xenpf_del_memtype del_memtype;
         struct xenpf_read_memtype read_memtype;
         struct xenpf_firmware_info firmware_info;
         struct xenpf_enter_acpi_sleep enter_acpi_sleep;
-        struct xenpf_change_freq change_freq;
         struct xenpf_getidletime getidletime;
         struct xenpf_pcpuinfo pcpu_info;
         struct xenpf_pcpu_version pcpu_version;

@@ -26,13 +26,9 @@
 #define WINDOW_FLAGS (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_NX)
 
 /* Descriptor bits (AMD64 APM vol. 2, 4.7 and 4.8). */
-#define DESC_TYPE_SHIFT 40
-#define DESC_CODE       (1UL << 43)
-#define DESC_CONFORMING (1UL << 42)
 #define DESC_SYSTEM_NOT (1UL << 44)
 #define DESC_DPL        (3UL << 45)
 #define DESC_PRESENT    (1UL << 47)
-#define DESC_LONG       (1UL << 53)
 
 bool pv_descriptor_ok(struct domain *d, uint64_t *descriptor)
 {

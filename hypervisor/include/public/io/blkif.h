@@ -19,7 +19,6 @@ typedef uint64_t blkif_sector_t;
 #define BLKIF_OP_WRITE_BARRIER                                                                               \
     2 /* everything before it is on disk before it, nothing after it starts before it */
 #define BLKIF_OP_FLUSH_DISKCACHE 3 /* everything answered before it is on stable storage; may carry data */
-#define BLKIF_OP_RESERVED_1      4
 #define BLKIF_OP_DISCARD         5
 #define BLKIF_OP_INDIRECT        6
 

@@ -39,10 +39,6 @@ enum xsd_sockmsg_type {
 };
 #define XS_DEBUG XS_CONTROL
 
-#define XS_WRITE_NONE        "NONE"
-#define XS_WRITE_CREATE      "CREATE"
-#define XS_WRITE_CREATE_EXCL "CREATE|EXCL"
-
 struct xsd_errors {
     int errnum;
     const char *errstring;
@@ -99,7 +95,6 @@ struct xenstore_domain_interface {
 #define XENSTORE_RECONNECT 1
 
 #define XENSTORE_ERROR_NONE    0
-#define XENSTORE_ERROR_COMM    1
 #define XENSTORE_ERROR_RINGIDX 2
 #define XENSTORE_ERROR_PROTO   3
 
