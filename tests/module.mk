@@ -12,7 +12,7 @@ JOBS       ?= $(shell nproc)
 GUEST_CASES   := $(notdir $(patsubst %/main.c,%,$(wildcard tests/guest/cases/*/main.c)))
 GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
 # Tests of whole systems that take too long for each change; docs/testing.md says what each of them shows, and its state.
-LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers create-faults toolstack devices many kernel-rt)
+LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers io-long create-faults toolstack devices many kernel-rt)
 INTEGRATION    = $(SYSTEM_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/*/run tests/compat/*/run))
 LINTS         := tests/lint-format tests/lint-cppcheck tests/lint-tidy
 
@@ -88,6 +88,9 @@ $(BENCH_DIR)/bench: tests/bench/dom0/bench.c tests/bench/marker.h
 $(BENCH_DIR)/timed: tests/bench/toolstack/timed.c tests/bench/marker.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARNINGS) -static -o $@ $<
+$(BENCH_DIR)/load: tests/bench/drivers/load.c tests/bench/marker.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -D_GNU_SOURCE $(WARNINGS) -static -o $@ $<
 $(BENCH_DIR)/bare.elf: tests/bench/kernel/main.c tests/bench/marker.h $(GUEST_LIB_OBJ) tests/guest/lib/kernel.lds
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_CFLAGS) -c -o $(BENCH_DIR)/bare.o $<
@@ -101,5 +104,6 @@ $(BENCH_DIR)/vmlinux-%: /boot/vmlinuz-% tests/bench/unpack-kernel
 bench: packages
 	@$(MAKE) --no-print-directory -j$(JOBS) bench-parts
 	@status=0; for bench in tests/bench/run tests/bench/toolstack/run $(BENCHES); do echo; $$bench || status=1; done; exit $$status
+BENCHES += tests/bench/drivers/run
 bench-parts: hypervisor image $(BUILD)/guest/pin.elf \
-    $(addprefix $(BENCH_DIR)/,counter.so bench timed bare.elf vmlinux-$(KERNEL_VERSION)) $(BENCHES)
+    $(addprefix $(BENCH_DIR)/,counter.so bench timed load bare.elf vmlinux-$(KERNEL_VERSION)) $(BENCHES)

@@ -4,6 +4,9 @@
  * Two descriptors of the same file: one with O_DIRECT (where the file system has it) for requests that are
  * aligned as it wants, one through the page cache for the rest. A flush is fdatasync(), which covers both.
  *
+ * Linux 6.1 hands writes through the page cache to a worker thread. For a file in memory (tmpfs) that costs more
+ * than the write, which never waits for a device: reap() does these itself.
+ *
  * The lock is what makes killing us safe. Requests in flight outlive the process that submitted them; each
  * holds a reference to its open file. Locks of the open-file-description kind go away with the last
  * reference, so a new process that gets the lock knows that no old write can still arrive behind its own. The
@@ -16,12 +19,14 @@
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,7 +48,9 @@ struct image_file {
     unsigned align;
     bool block_device;
     unsigned running;
-    void *zeroes; /* ZERO_BYTES */
+    void *zeroes;            /* ZERO_BYTES */
+    bool in_memory;          /* on tmpfs */
+    struct image_io *writes; /* submitted, for reap() to do; only with in_memory */
 };
 
 static struct image_file *file_of(struct image *i)
@@ -81,6 +88,12 @@ static void prepare_zero(struct image_file *f, struct io_uring_sqe *sqe, struct 
 
 static void queue(struct image_file *f, struct image_io *io)
 {
+    f->running++;
+    if (f->in_memory && io->op == IMAGE_WRITE) {
+        io->next = f->writes;
+        f->writes = io;
+        return;
+    }
     struct io_uring_sqe *sqe = next_sqe(f);
     uint64_t at = io->offset + io->finished;
     int fd = (io->op == IMAGE_READ || io->op == IMAGE_WRITE) && aligned(f, io) ? f->direct : f->buffered;
@@ -103,7 +116,6 @@ static void queue(struct image_file *f, struct image_io *io)
         break;
     }
     io_uring_sqe_set_data(sqe, io);
-    f->running++;
 }
 
 static void submit(struct image *i, struct image_io *io)
@@ -163,6 +175,12 @@ static int reap(struct image *i)
 {
     struct image_file *f = file_of(i);
     struct io_uring_cqe *cqe;
+    while (f->writes) {
+        struct image_io *io = f->writes;
+        f->writes = io->next;
+        ssize_t moved = pwritev(f->buffered, io->iov, (int)io->niov, (off_t)(io->offset + io->finished));
+        complete(f, io, moved < 0 ? -errno : (int)moved);
+    }
     while (io_uring_peek_cqe(&f->ring, &cqe) == 0) {
         struct image_io *io = io_uring_cqe_get_data(cqe);
         int result = cqe->res;
@@ -296,6 +314,8 @@ static int check_kind(struct image_file *f, const struct image_config *c, char *
                  (unsigned long long)f->image.bytes);
         return -EINVAL;
     }
+    struct statfs fs;
+    f->in_memory = f->direct < 0 && fstatfs(f->buffered, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
     return rc;
 }
 

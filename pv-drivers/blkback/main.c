@@ -317,7 +317,7 @@ static int set_up(struct blkback *b)
     return rc;
 }
 
-static bool run(struct device *d)
+static bool run(struct device *d, bool ready)
 {
     return vbd_run(&blkback_of(d)->vbd);
 }

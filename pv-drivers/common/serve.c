@@ -11,13 +11,13 @@
 #define PORTS_AT_ONCE 64
 
 /* Takes the events that fired, lets the rings run, and only then lets the events fire again. */
-static bool run_rings(const struct service *s, bool event)
+static bool run_rings(const struct service *s, bool event, bool own_ready)
 {
     uint32_t ports[PORTS_AT_ONCE];
     int fired = event ? xenio_pending(s->io, ports, PORTS_AT_ONCE) : 0;
     if (fired > 0)
         *s->events += (unsigned)fired;
-    bool again = s->run(s->device);
+    bool again = s->run(s->device, own_ready);
     if (fired > 0)
         xenio_unmask(s->io, ports, (unsigned)fired);
     if (*s->broken)
@@ -66,7 +66,7 @@ int serve(const struct service *s)
             status = EXIT_AGAIN;
             break;
         }
-        again = s->device->attached && run_rings(s, p[1].revents != 0);
+        again = s->device->attached && run_rings(s, p[1].revents != 0, p[2].revents != 0);
         if (p[0].revents) {
             status = follow_store(s, true);
             again = true;

@@ -14,8 +14,9 @@ struct service {
     uint64_t *events;          /* counter of events received */
     const uint64_t *wake_at;   /* 0, or when to run without an event */
     const char *const *broken; /* why the front end has to be dropped, or NULL */
-    /* Lets the rings run. True: again at once, after others had a turn. */
-    bool (*run)(struct device *d);
+    /* Lets the rings run; own_ready: descriptor() has what was waited for. True: again at once, after others had a
+     * turn. */
+    bool (*run)(struct device *d, bool own_ready);
     /* The back end's own descriptor and what to wait for; -1: none now. */
     int (*descriptor)(struct device *d, short *events);
     /* A node may have changed. Returns 0, or the exit status to end with. */

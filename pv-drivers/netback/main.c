@@ -368,9 +368,9 @@ static int set_up(struct netback *n)
     return rc;
 }
 
-static bool run(struct device *d)
+static bool run(struct device *d, bool readable)
 {
-    return vif_run(&netback_of(d)->vif);
+    return vif_run(&netback_of(d)->vif, readable);
 }
 
 static int descriptor(struct device *d, short *events)

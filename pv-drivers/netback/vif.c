@@ -12,7 +12,7 @@
 
 #define PAGE            XENIO_PAGE
 #define ROUNDS_PER_TURN 32
-#define FRAME_SPACE     (VIF_TAG_ROOM + 65552u)
+#define FRAME_SPACE     (VIF_TAG_ROOM + 65552u + TAG_BYTES)
 #define MEMORY_BYTES    (VIF_BATCH_BYTES + FRAME_SPACE)
 #define TX_SLOT_BYTES   12u
 #define RX_SLOT_BYTES   8u
@@ -60,26 +60,49 @@ static void start_batch(struct vif *v)
     v->frames = v->copies = 0;
 }
 
-/* Memory for the next frame: behind the one before it. */
-static uint8_t *frame_memory(const struct vif *v)
+/* Where the memory behind the batch's last frame begins. */
+static uint8_t *free_memory(const struct vif *v)
 {
     const struct vif_frame *last = v->frames ? &v->frame[v->frames - 1] : NULL;
     uint8_t *start = last ? last->data + last->bytes + TAG_BYTES : v->memory;
-    return (uint8_t *)(((uintptr_t)start + 15) & ~(uintptr_t)15) + VIF_TAG_ROOM;
+    return start + VIF_TAG_ROOM;
+}
+
+/* The first free memory whose place in its page is offset. */
+static uint8_t *memory_at(const struct vif *v, unsigned offset)
+{
+    uint8_t *start = free_memory(v);
+    return start + ((offset - (uintptr_t)start) & (PAGE - 1));
 }
 
 static bool memory_left(const struct vif *v)
 {
-    return frame_memory(v) + FRAME_SPACE <= v->memory + MEMORY_BYTES;
+    return memory_at(v, 0) + PAGE + FRAME_SPACE <= v->memory + MEMORY_BYTES;
 }
 
 /* --- from the guest
  * ----------------------------------------------------------------------------------------------- */
 
+/*
+ * Memory for a packet's pieces, one behind the other. A piece that crosses a page of ours takes two copies, so a
+ * packet of one piece begins a page if it does not fit into the last one, and one of several is placed so that its
+ * full pages come to lie in pages.
+ */
+static uint8_t *tx_memory(const struct vif *v, const struct tx_packet *p)
+{
+    unsigned before = 0, full = 0;
+    uint8_t *start = free_memory(v);
+    if (p->pieces == 1)
+        return (uintptr_t)start % PAGE + p->bytes > PAGE ? memory_at(v, 0) : start;
+    for (; full < p->pieces && p->piece[full].bytes < PAGE; full++)
+        before += p->piece[full].bytes;
+    return full < p->pieces ? memory_at(v, 0u - before) : memory_at(v, p->piece[0].offset);
+}
+
 static void add_tx_copies(struct vif *v, const struct tx_packet *p)
 {
     struct vif_frame *f = &v->frame[v->frames];
-    f->data = frame_memory(v);
+    f->data = tx_memory(v, p);
     f->bytes = p->status == NETIF_RSP_OKAY && !p->mcast ? p->bytes : 0;
     f->first_copy = v->copies;
     uint8_t *to = f->data;
@@ -275,10 +298,11 @@ static bool fit_to_guest(struct vif *v, struct vif_frame *f)
 static int read_frame(struct vif *v)
 {
     struct vif_frame *f = &v->frame[v->frames];
-    f->data = frame_memory(v);
+    f->data = memory_at(v, 0);
     struct iovec iov[2] = {{&f->header, sizeof(f->header)}, {f->data, 65550}};
     ssize_t got = readv(v->tap, iov, 2);
-    if (got <= (ssize_t)sizeof(f->header))
+    v->tap_ready = got > (ssize_t)sizeof(f->header);
+    if (!v->tap_ready)
         return 0;
     f->bytes = (size_t)got - sizeof(f->header);
     if (accept(v, f) && fit_to_guest(v, f))
@@ -335,7 +359,7 @@ static bool release_held(struct vif *v)
     if (!v->held)
         return true;
     *f = v->held_frame;
-    f->data = v->memory + VIF_TAG_ROOM;
+    f->data = memory_at(v, 0);
     memcpy(f->data, v->held_memory, f->bytes);
     if (!place_rx(v, f))
         return false;
@@ -350,7 +374,8 @@ static void collect_rx(struct vif *v)
     start_batch(v);
     if (!release_held(v))
         return;
-    while (v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH && memory_left(v)) {
+    while (v->tap_ready && v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH &&
+           memory_left(v)) {
         struct vif_frame *f = &v->frame[v->frames];
         int got = read_frame(v);
         if (got == 0)
@@ -494,8 +519,9 @@ static bool sleep_rings(struct vif *v)
     return more;
 }
 
-bool vif_run(struct vif *v)
+bool vif_run(struct vif *v, bool tap_readable)
 {
+    v->tap_ready |= tap_readable;
     for (unsigned round = 0; round < ROUNDS_PER_TURN && !v->broken; round++) {
         unsigned progress = run_control(v);
         v->wake_at = 0;

@@ -74,6 +74,7 @@ struct vif {
     struct bucket rate;
     uint64_t wake_at;
     const char *broken; /* the front end broke the protocol; why */
+    bool tap_ready;     /* frames may wait in the tap device */
     bool held;          /* held_frame waits for room in the guest's ring */
     struct vif_frame held_frame;
     uint8_t *held_memory;
@@ -95,7 +96,7 @@ int vif_attach_control(struct vif *v, uint32_t gref, uint32_t port);
 void vif_detach(struct vif *v);
 
 /* Moves packets both ways until there is nothing to do. True when it stopped only to let others have a turn.
- */
-bool vif_run(struct vif *v);
+ * tap_readable: the tap device has frames, as poll() tells; otherwise it is not asked. */
+bool vif_run(struct vif *v, bool tap_readable);
 
 #endif

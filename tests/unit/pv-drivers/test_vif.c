@@ -131,7 +131,7 @@ static void pieces_become_one_packet(void **state)
         .gref = TX_DATA, .offset = 10, .size = 5000, .id = 4, .flags = NETTXF_more_data});
     send_slot((struct netif_tx_request){.gref = TX_DATA + 1, .size = 4000, .id = 5});
     tx->req_prod = tx_prod;
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(from_wire(out), sizeof(struct virtio_net_hdr) + 5000);
     assert_int_equal(out[sizeof(struct virtio_net_hdr) + 999], 0x11);
     assert_int_equal(out[sizeof(struct virtio_net_hdr) + 1000], 0x22);
@@ -139,6 +139,32 @@ static void pieces_become_one_packet(void **state)
     struct netif_tx_response second = tx_answer();
     assert_int_equal(second.id, 5);
     assert_int_equal(second.status, NETIF_RSP_OKAY);
+    stop(v);
+}
+
+/* The kernel does a copy that crosses a page of ours as two. */
+static void full_pages_are_copied_from_page_to_page(void **state)
+{
+    static const uint16_t offset[] = {0, 100, 0, 0, 0}, size[] = {66, 3996, 4096, 4096, 1000};
+    static uint8_t out[70000], frame[9000];
+    struct virtio_net_hdr h = {0};
+    struct vif *v = start(false);
+    for (uint16_t i = 0; i < 5; i++)
+        send_slot((struct netif_tx_request){.gref = TX_DATA + i,
+                                            .offset = offset[i],
+                                            .size = i ? size[i] : 66 + 3996 + 4096 + 4096 + 1000,
+                                            .id = i,
+                                            .flags = i < 4 ? NETTXF_more_data : 0});
+    tx->req_prod = tx_prod;
+    vif_run(v, true);
+    assert_int_equal(from_wire(out), sizeof(h) + 66 + 3996 + 4096 + 4096 + 1000);
+    for (int i = 0; i < 5; i++)
+        assert_true((uintptr_t)v->copy[i].dest.local % 4096 + v->copy[i].bytes <= 4096);
+    post(3);
+    to_wire(&h, frame, sizeof(frame));
+    vif_run(v, true);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal((uintptr_t)v->copy[i].source.local % 4096, 0);
     stop(v);
 }
 
@@ -153,14 +179,14 @@ static void a_vlan_tag_is_put_in_and_taken_out(void **state)
     send_slot((struct netif_tx_request){.gref = TX_DATA, .size = 60});
     tx->req_prod = tx_prod;
     post(4);
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(from_wire(out), head + 64);
     assert_int_equal(out[head + 12] << 8 | out[head + 13], 0x8100);
     assert_int_equal(out[head + 14] << 8 | out[head + 15], 100);
     to_wire(&h, out + head, 64);
     memset(frame, 0x44, sizeof(frame));
     to_wire(&h, frame, 64); /* untagged: not for this guest */
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx_answer().status, 60);
     assert_int_equal(rx->rsp_prod, rx_cons);
     assert_memory_equal(front_page(RX_DATA), front_page(TX_DATA), 60);
@@ -178,7 +204,7 @@ static void a_large_packet_takes_several_pages(void **state)
     frame[0] = 0;
     post(20);
     to_wire(&h, frame, sizeof(frame));
-    vif_run(v);
+    vif_run(v, true);
     struct netif_rx_response r = rx_answer();
     assert_int_equal(r.status, 4096);
     assert_int_equal(r.flags,
@@ -205,17 +231,17 @@ static void a_packet_waits_for_room(void **state)
     struct vif *v = start(false);
     post(2);
     to_wire(&h, frame, sizeof(frame)); /* needs three */
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx->rsp_prod, 0);
     assert_true(v->held);
     assert_int_equal(rx->req_event, 3);
     memset(front_page(TX_DATA), 1, 60);
     send_slot((struct netif_tx_request){.gref = TX_DATA, .size = 60});
     tx->req_prod = tx_prod;
-    vif_run(v); /* sending goes on meanwhile */
+    vif_run(v, true); /* sending goes on meanwhile */
     assert_int_equal(tx_answer().status, NETIF_RSP_OKAY);
     post(1);
-    vif_run(v);
+    vif_run(v, true);
     assert_false(v->held);
     assert_int_equal(rx->rsp_prod, 3);
     stop(v);
@@ -230,7 +256,7 @@ static void without_sg_large_packets_are_dropped(void **state)
     post(8);
     to_wire(&h, frame, sizeof(frame));
     to_wire(&h, frame, 1000);
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx_answer().status, 1000);
     assert_int_equal(counters.value[VIF_RX_DROPPED], 1);
     stop(v);
@@ -244,7 +270,7 @@ static void multicast_is_filtered_on_request(void **state)
     v->filter_multicast = true;
     post(4);
     to_wire(&h, frame, sizeof(frame));
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx->rsp_prod, 0);
     struct netif_extra_info e = {.type = XEN_NETIF_EXTRA_TYPE_MCAST_ADD,
                                  .u.mcast = {.addr = {1, 0, 0x5e, 0, 0, 9}}};
@@ -253,11 +279,11 @@ static void multicast_is_filtered_on_request(void **state)
     memcpy(&slot, &e, sizeof(e));
     send_slot(slot);
     tx->req_prod = tx_prod;
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(tx_answer().status, NETIF_RSP_OKAY);
     assert_int_equal(tx_answer().status, NETIF_RSP_NULL);
     to_wire(&h, frame, sizeof(frame));
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx_answer().status, 60);
     stop(v);
 }
@@ -271,7 +297,7 @@ static void bad_receive_pages_cost_their_packet_only(void **state)
     post(2);
     to_wire(&h, frame, sizeof(frame));
     to_wire(&h, frame, sizeof(frame));
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(rx_answer().status, NETIF_RSP_ERROR);
     assert_int_equal(rx_answer().status, 60);
     stop(v);
@@ -281,7 +307,7 @@ static void runaway_indexes_end_the_device(void **state)
 {
     struct vif *v = start(false);
     tx->req_prod = 257;
-    vif_run(v);
+    vif_run(v, true);
     assert_non_null(v->broken);
     tx->req_prod = 0;
     v->broken = NULL;
@@ -289,7 +315,7 @@ static void runaway_indexes_end_the_device(void **state)
     uint8_t frame[60] = {0};
     struct virtio_net_hdr h = {0};
     to_wire(&h, frame, sizeof(frame));
-    vif_run(v);
+    vif_run(v, true);
     assert_non_null(v->broken);
     stop(v);
 }
@@ -302,7 +328,7 @@ static void a_restart_goes_on_with_what_is_unanswered(void **state)
     for (unsigned i = 0; i < 10; i++)
         send_slot((struct netif_tx_request){.gref = TX_DATA, .size = 60, .id = (uint16_t)i});
     tx->req_prod = 5;
-    vif_run(v);
+    vif_run(v, true);
     v->queues = 0; /* as SIGKILL leaves it: nobody detaches */
     int mapped = front_mapped();
     xenio_unmap(front_xen, v->queue[0].tx_page, 1);
@@ -312,7 +338,7 @@ static void a_restart_goes_on_with_what_is_unanswered(void **state)
     free(v);
     tx->req_prod = 10;
     v = start(true);
-    vif_run(v);
+    vif_run(v, true);
     for (unsigned i = 0; i < 10; i++) {
         assert_int_equal(tx_answer().id, i);
         assert_true(from_wire(out) > 0);
@@ -330,11 +356,11 @@ static void the_rate_limit_holds_packets_back(void **state)
     v->rate.level = 0;
     send_slot((struct netif_tx_request){.gref = TX_DATA, .size = 60});
     tx->req_prod = tx_prod;
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(tx->rsp_prod, 0);
     assert_true(v->wake_at != 0);
     v->rate.rate = 0;
-    vif_run(v);
+    vif_run(v, true);
     assert_int_equal(tx->rsp_prod, 1);
     stop(v);
 }
@@ -344,6 +370,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(pieces_become_one_packet),
+        TEST(full_pages_are_copied_from_page_to_page),
         TEST(a_vlan_tag_is_put_in_and_taken_out),
         TEST(a_large_packet_takes_several_pages),
         TEST(a_packet_waits_for_room),
