@@ -25,9 +25,17 @@ int cmd_unpause(struct call *call)
     return simple(call, bh_unpause);
 }
 
+/* Whoever says destroy does not want its next life either. */
 int cmd_destroy(struct call *call)
 {
-    return simple(call, bh_destroy);
+    struct bh_domain info;
+    unsigned int domid;
+
+    if (!find_domain(call, call->args[0], &domid))
+        return 1;
+    if (domid && bh_domain_info(call->h, domid, &info) == 0)
+        bh_cancel_restart(info.uuid);
+    return bh_destroy(call->h, domid) ? failed(call) : 0;
 }
 
 /* Waits until none of the domains is there any more, or each has shut down. */

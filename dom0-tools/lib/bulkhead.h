@@ -132,6 +132,8 @@ int bh_sysrq(struct bh *h, unsigned int domid, char key);
 int bh_trigger(struct bh *h, unsigned int domid, unsigned int trigger, unsigned int vcpu);
 /* Ends a domain and removes all that belonged to it: devices, nodes, files. Safe to repeat. */
 int bh_destroy(struct bh *h, unsigned int domid);
+/* A restart of the domain that is under way stops before it makes a new one. */
+void bh_cancel_restart(const uint8_t uuid[16]);
 
 int bh_set_memory_target(struct bh *h, unsigned int domid, uint64_t kib);
 int bh_set_memory_max(struct bh *h, unsigned int domid, uint64_t kib);

@@ -237,6 +237,15 @@ static void remove_files(const char *uuid)
     unlink(path);
 }
 
+void bh_cancel_restart(const uint8_t uuid[16])
+{
+    char path[512], text[37];
+
+    bh_uuid_print(uuid, text);
+    snprintf(path, sizeof(path), "%s/restarts/%s.json", bh_run_dir(), text);
+    unlink(path);
+}
+
 int bh_destroy(struct bh *h, unsigned int domid)
 {
     struct store_batch batch = {0};

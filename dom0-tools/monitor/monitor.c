@@ -446,6 +446,10 @@ static int work_on_restart(const char *path, const uint8_t uuid[16])
                 else if (bh_destroy(h, list[i].domid))
                     log_failure(h, "the ended domain could not be removed");
             }
+    if (!is_at(lock, path)) {
+        daemon_log("\"%s\" was destroyed while it was being restarted", config.name);
+        return 0;
+    }
     /* The kept one keeps its UUID too. */
     memcpy(config.uuid, uuid, 16);
     config.has_uuid = !rename_it;
