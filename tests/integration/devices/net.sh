@@ -14,7 +14,7 @@ reaches() { # reaches NUMBER: Dom0 and the guest, both ways
     wait_for 10 ping -c 1 -W 1 "10.$1.0.2" && in_guest one "ping -c 1 -W 5 10.$1.0.1"
 }
 net_traces() {
-    xenstore-ls -f | grep -E "/(vif|bhnet)/($id/)?1( |/)"
+    xenstore-ls -f | grep -E "(device/vif|backend/(vif|bhnet)/$id)/1( |/)"
     pgrep -a -f "bh-netback --domid $id --devid 1 "
     find /run/bulkhead -name "vif-$id-1.*" -o -name "bhnet-$id-1.*"
     ip -o link | grep -E "vif$id\.1:|test0:"
