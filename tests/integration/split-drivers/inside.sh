@@ -75,24 +75,56 @@ good() { # good NAME COUNT: so many commands ended well, and none badly
     ! grep -q 'GUEST FAILED' "$1.log" && [ "$(grep -c 'GUEST ok' "$1.log")" -ge "$2" ]
 }
 
-# Kills and restarts COMMAND, $ROUNDS times, each time once it is connected; leaves it running.
+# Kills and restarts COMMAND, each time once it is connected, until that was done $ROUNDS times or the device is gone;
+# leaves it running. $kills counts.
 kill_loop() {
-    local stats=$1 round pid before
+    local stats=$1 first=1 pid before
     shift
     "$@" & pid=$!
-    for ((round = 0; round < ROUNDS; round++)); do
+    while [ "$kills" -lt "$ROUNDS" ]; do
         before=$(od -An -t u8 -j 104 -N 8 "$stats" 2>/dev/null || echo 0)
         for _ in $(seq 1 100); do
             [ "$(od -An -t u8 -j 104 -N 8 "$stats" 2>/dev/null || echo 0)" != "$before" ] && break
             kill -0 $pid 2>/dev/null || return 0 # the device is gone: the guest has finished
-            [ $round -gt 0 ] || break
+            [ -z "$first" ] || break
             sleep 0.05
         done
+        first=
         sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
         kill -9 $pid 2>/dev/null || return 0
         wait $pid 2>/dev/null
+        kills=$((kills + 1))
         "$@" & pid=$!
     done
+}
+
+# kill_rounds KIND: guests one after the other, until the back end of KIND was killed $ROUNDS times in all
+kill_rounds() {
+    local before
+    kills=0
+    while [ "$kills" -lt "$ROUNDS" ]; do
+        before=$kills
+        "$1" || return 1
+        echo "$1: $kills of $ROUNDS"
+        [ "$kills" -gt "$before" ] || return 1
+    done
+}
+
+kill_disk() {
+    d=$(guest killdisk "loop+$((ROUNDS * 4))+8,off")
+    disk "$d" /root/disk.img
+    start killdisk
+    kill_loop "/run/bulkhead/vbd-$d-51712.stats" blkback "$d"
+    wait_end killdisk 600 && good killdisk 1
+}
+
+kill_net() {
+    socat -u TCP-LISTEN:5001,reuseaddr OPEN:received,creat,trunc &
+    d=$(guest killnet "send+10.9.0.2+10.9.0.1+5001+$((ROUNDS * 16)),off")
+    nic "$d"
+    start killnet
+    kill_loop "/run/bulkhead/vif-$d-0.stats" netback "$d"
+    wait_end killnet 600 && good killnet 1 && [ "$(stat -c %s received)" -eq $((ROUNDS * 16 * 1048576)) ]
 }
 
 modprobe -a xen-gntdev xen-evtchn tun bridge loop 2>/dev/null
@@ -126,19 +158,10 @@ start hostile2
 wait_end hostile2 120 && good hostile2 1
 step "hostile network" $? hostile2.log
 
-d=$(guest killdisk "loop+$((ROUNDS * 4))+8,off")
-disk "$d" /root/disk.img
-start killdisk
-kill_loop "/run/bulkhead/vbd-$d-51712.stats" blkback "$d"
-wait_end killdisk 300 && good killdisk 1
+kill_rounds kill_disk
 step "killed block back end" $? killdisk.log
 
-socat -u TCP-LISTEN:5001,reuseaddr OPEN:received,creat,trunc &
-d=$(guest killnet "send+10.9.0.2+10.9.0.1+5001+$((ROUNDS * 16)),off")
-nic "$d"
-start killnet
-kill_loop "/run/bulkhead/vif-$d-0.stats" netback "$d"
-wait_end killnet 300 && good killnet 1 && [ "$(stat -c %s received)" -eq $((ROUNDS * 16 * 1048576)) ]
+kill_rounds kill_net
 step "killed network back end" $? killnet.log
 
 # A process killed with a granted page pinned left mappings that Linux could not take away.

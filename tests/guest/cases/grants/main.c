@@ -92,6 +92,29 @@ static void mapping(void)
     RETURNS(unmap(where, second), GNTST_okay, "unmap it");
 }
 
+/* Linux does this when a process dies with a granted page pinned: the entry goes before the grant is unmapped. */
+static void cleared_entries(void)
+{
+    uint64_t where = WINDOW + 0x102000;
+    volatile uint64_t *page = new_page(), *other = new_page();
+    grant_handle_t lost = 0, handle = 0;
+
+    map_at(where, 0);
+    page[0] = 1;
+    other[0] = 2;
+    grant(13, (void *)page, GTF_permit_access);
+    grant(14, (void *)other, GTF_permit_access);
+    RETURNS(map(where, 13, GNTMAP_host_map, 0, &lost), GNTST_okay, "map, to be cleared by the guest");
+    RETURNS(map_at(where, 0), 0, "the guest clears the entry");
+    RETURNS(unmap(where, lost), GNTST_general_error, "unmap what the guest has cleared");
+    PROPERTY(table[13].flags & GTF_reading, "the grant stays in use", "%x", table[13].flags);
+    RETURNS(map(where, 14, GNTMAP_host_map, 0, &handle), GNTST_okay, "map another page there");
+    RETURNS(unmap(where, lost), GNTST_general_error, "the lost handle does not unmap it");
+    PROPERTY(*(volatile uint64_t *)where == 2, "it is still seen", "it is not");
+    RETURNS(unmap(where, handle), GNTST_okay, "its own handle does");
+    PROPERTY(page[0] == 1, "the first page is whole", "it is not");
+}
+
 static void bad_maps(void)
 {
     uint64_t where = WINDOW + 0x101000;
@@ -182,6 +205,7 @@ void test_main(void)
 {
     setup();
     mapping();
+    cleared_entries();
     bad_maps();
     copying();
     versions();
