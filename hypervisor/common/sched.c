@@ -213,10 +213,19 @@ void sched_vcpu_stop(struct vcpu *v)
         work_raise_cpu(c->cpu, WORK_SCHEDULE);
 }
 
+static bool is_leaving(struct vcpu *v)
+{
+    struct sched_cpu *c = sched_lock_vcpu(v);
+    bool leaving = !vcpu_runnable(v) && atomic_load_explicit(&v->sched.running, memory_order_acquire);
+
+    spin_unlock(&c->lock);
+    return leaving;
+}
+
 void sched_vcpu_stop_sync(struct vcpu *v)
 {
     sched_vcpu_stop(v);
-    while (!vcpu_runnable(v) && atomic_load_explicit(&v->sched.running, memory_order_acquire))
+    while (is_leaving(v))
         arch_cpu_relax();
 }
 
