@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(TREE, "tests/bed"))
 import bed  # noqa: E402
 
 BENCH = os.path.join(bed.BUILD, "bench")
-# Instructions so far, by who executed them; longest: see tests/bench/counter.
+# The first counts of a line of the plugin's (tests/bench/counter): instructions so far, by who executed them.
 Mark = collections.namedtuple("Mark", "number hypervisor kernel user longest")
 
 
@@ -32,7 +32,7 @@ def boot(hypervisor, name, arguments, command, timeout=900, plugin=""):
     found = []
     if os.path.exists(marks):
         with open(marks) as stream:
-            found = [Mark(*(int(word) for word in line.split()[1:])) for line in stream]
+            found = [Mark(*(int(word) for word in line.split()[1:len(Mark._fields) + 1])) for line in stream]
     return found, text, result
 
 
