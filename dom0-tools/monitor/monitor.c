@@ -182,13 +182,15 @@ static void backend_ended(struct backend *b)
     b->failures = now_ms() - b->started < SETTLE_MS ? b->failures + 1 : 0;
     b->not_before = b->failures ? now_ms() + (50UL << (b->failures < 7 ? b->failures : 7)) : 0;
     if (exited && WEXITSTATUS(status) == 1) {
-        char *reason = backend_node(b, "hotplug-error");
+        char *reason = backend_node(b, "hotplug-error"), *state = backend_node(b, "state");
 
-        if (!reason)
+        /* One that was connected has had its word taken back already (a medium that was refused). */
+        if (!reason && state && atoi(state) < 2)
             tell_store(b, "the back end could not be set up (see its log)");
         daemon_log("%s %u/%u could not be set up: %s", kinds[b->kind].program, b->domid, b->devid,
                    reason ? reason : "it did not say why");
         free(reason);
+        free(state);
     } else if (!exited || WEXITSTATUS(status)) {
         daemon_log("%s %u/%u ended (status %#x); it is started again", kinds[b->kind].program, b->domid,
                    b->devid, ours ? status : 0);

@@ -121,8 +121,9 @@ void device_fail(struct device *d, const char *why)
 void device_hotplug_error(struct device *d, const char *why)
 {
     write_reason(d, "error", why);
-    write_reason(d, "hotplug-error", why);
     write_reason(d, "hotplug-status", "error");
+    /* Last: who waits for it may take both back at once, and nothing of ours may come after that. */
+    write_reason(d, "hotplug-error", why);
 }
 
 /* Whoever changed the medium removed hotplug-status: the front end has to be told the properties again. */
