@@ -46,7 +46,7 @@ for words in 'list t' 'list -l t' 'vcpu-list t' 'block-list t' 'network-list t' 
     step "JSON: $words" json bh $words --json
 done
 step "xl info and bh info have the same keys" diff <(xl info | sed 's/ *:.*//' | sort) <(bh info | sed 's/ *:.*//' | sort)
-step "the domain's memory" says '^t +[0-9]+ +32 +2 +--p---' bh list t
+step "the domain's memory" says '^t +[0-9]+ +32 +1 +--p---' bh list t
 step "debug-keys" bh debug-keys h
 step "dmesg" says . bh dmesg
 step "config-update" bh config-update t t.cfg memory=40
