@@ -9,6 +9,7 @@ prepare_driver() { # a root with our back ends and their libraries in it
             [ -e "/mnt/two$library" ] || cp -L --parents "$library" /mnt/two/
         done
     done
+    chroot /mnt/two ldconfig # libxenstore lies in /usr/local/lib
     umount /mnt/two
     cat >two.cfg <<END
 name = "two"
