@@ -13,7 +13,8 @@ struct ls {
     struct xs_handle *h;
     xs_transaction_t t;
     const struct tool_options *o;
-    int width; /* cut lines here, 0: do not */
+    int width;     /* cut lines here, 0: do not */
+    bool terminal; /* a person reads it: rights in a column */
 };
 
 static void print_perms(struct ls *l, const char *path, int column)
@@ -25,7 +26,7 @@ static void print_perms(struct ls *l, const char *path, int column)
         printf("  (%s)", strerror(errno));
         return;
     }
-    for (; column < PERMS_COLUMN; column++) {
+    for (; l->terminal && column < PERMS_COLUMN; column++) {
         putchar(column & 1 ? '.' : ' ');
     }
     printf("  (");
@@ -157,11 +158,11 @@ int tool_ls(struct xs_handle *h, xs_transaction_t t, const struct tool_options *
 {
     static char root[] = "/";
     char *def[] = {root};
-    struct ls l = {.h = h, .t = t, .o = o};
+    struct ls l = {.h = h, .t = t, .o = o, .terminal = isatty(1)};
     struct winsize ws;
     int rc = 0;
 
-    if (!o->wide && !o->full && isatty(1) && ioctl(1, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20) {
+    if (!o->wide && !o->full && l.terminal && ioctl(1, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 20) {
         l.width = ws.ws_col;
     }
     if (argc == 0) {

@@ -84,7 +84,7 @@ kill_and_restart() { # kill -9 while the guest uses its ring; its ring and our p
     local before round
     for round in 1 2 3; do
         before=$(counter)
-        kill -9 "$(cat /run/bulkhead-services/xenstored)" || return 1
+        kill -9 "$(cat /run/bulkhead-services/xenstored)" && rm /run/bulkhead-services/xenstored || return 1
         sleep 1
         bulkhead-services start ours || return 1
         wait_for 60 counts_on "$before" && guest_is_well || return 1
