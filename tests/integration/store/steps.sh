@@ -51,7 +51,7 @@ guest_is_well() { # each value was read back as it was written, and it is the sa
 
 create_guest() {
     local root=/tmp/guest-initrd library
-    mkdir -p $root/bed $root/lib64 $root/usr/bin
+    mkdir -p $root/bed $root/usr/bin
     echo guest >$root/bed/nonce
     cat >$root/bed/command <<'END'
 exec 2>&1
@@ -63,7 +63,7 @@ done
 END
     cp ${ours}xenstore $root/usr/bin/xenstore
     for library in $(ldd ${ours}xenstore | grep -o '/[^ ]*'); do
-        cp "$library" $root/lib64/
+        cp --parents "$library" $root/
     done
     ln -sf xenstore $root/usr/bin/xenstore-write
     ln -sf xenstore $root/usr/bin/xenstore-read
@@ -125,7 +125,7 @@ gone() {
 step "Debian's tools and ours" tools_agree
 step "create a guest that counts in the store" create_guest
 domid=$(bh domid guest1)
-step "it counts" wait_for 90 counts_on 0
+step "it counts" wait_for 300 counts_on 0
 step "kill -9 and start again, three times" kill_and_restart
 cat /tmp/step.out
 step "live update" live_update
