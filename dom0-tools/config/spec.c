@@ -117,6 +117,7 @@ struct spec {
     struct value *map;
     bool good;
     unsigned int position; /* of the next positional parameter: target, format, vdev, access */
+    bool prefixed;         /* the old form, "phy:/dev/x,xvda,w", which has no format in the middle */
 };
 
 static char *trim(char *text)
@@ -188,6 +189,7 @@ static void disk_positional(struct spec *s, char *word)
                 s->good &= map_set_string(s->map, "format", prefixes[i], s->line);
             if (i == 0)
                 s->good &= map_set_string(s->map, "backendtype", "phy", s->line);
+            s->prefixed = true;
             disk_positional(s, word + length + 1);
             return;
         }
@@ -200,12 +202,6 @@ static void disk_positional(struct spec *s, char *word)
         s->good &=
             set_field(s->doc, s->key, s->line, s->map, find_field(disk_fields, order[s->position]), word);
     s->position++;
-}
-
-/* "raw:/x,hda,w": the old form without a format in the middle. */
-static bool old_three_part(const struct value *map)
-{
-    return map_get(map, "format") != NULL;
 }
 
 struct value *disk_spec_parse(struct doc *doc, const char *key, unsigned int line, const char *text)
@@ -241,7 +237,7 @@ struct value *disk_spec_parse(struct doc *doc, const char *key, unsigned int lin
             }
         } else if (!disk_flag(&s, word)) {
             disk_positional(&s, word);
-            if (s.position == 1 && old_three_part(s.map))
+            if (s.position == 1 && (s.prefixed || map_get(s.map, "format")))
                 s.position = 2;
         }
     }

@@ -259,6 +259,31 @@ static void test_devids(void **state)
     assert_true(bh_vdev_to_devid("xvda1x", &devid) < 0);
 }
 
+/* xl-disk-configuration(5), "Deprecated syntax": a prefix stands for the format, which is then not in the middle. */
+static void old_disk_prefixes_leave_out_the_format(void **state)
+{
+    static const struct {
+        const char *spec, *target, *vdev;
+    } cases[] = {{"phy:/dev/vg/guest,xvda,w", "/dev/vg/guest", "xvda"},
+                 {"file:/img/a,xvdb,r", "/img/a", "xvdb"},
+                 {"tap:aio:/img/a,hda,w", "/img/a", "hda"},
+                 {"tap:qcow2:/img/a,xvda", "/img/a", "xvda"},
+                 {"raw:/img/a,sda,w", "/img/a", "sda"},
+                 {"phy:/dev/sr0,hdc:cdrom,r", "/dev/sr0", "hdc"}};
+    struct doc *doc = read_text("");
+
+    for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct value *disk = disk_spec_parse(doc, "disk", 1, cases[i].spec);
+        char buffer[24];
+
+        assert_non_null(disk);
+        assert_string_equal(value_text(map_get(disk, "target"), buffer), cases[i].target);
+        assert_string_equal(value_text(map_get(disk, "vdev"), buffer), cases[i].vdev);
+        value_free(disk);
+    }
+    doc_free(doc);
+}
+
 static void test_schema(void **state)
 {
     char *schema = config_schema();
@@ -273,10 +298,15 @@ static void test_schema(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),         cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_libvirt),      cmocka_unit_test(test_all_mistakes),
-        cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_devids),       cmocka_unit_test(test_schema),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_libvirt),
+        cmocka_unit_test(test_all_mistakes),
+        cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_devids),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
     };
 
     return cmocka_run_group_tests_name("dom0-tools/config", tests, NULL, NULL);
