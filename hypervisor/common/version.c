@@ -9,10 +9,6 @@
 #include <bh/string.h>
 #include <public/version.h>
 
-#ifndef BULKHEAD_VERSION
-#define BULKHEAD_VERSION "0.1"
-#endif
-
 const char version_extra[16] = ".bulkhead-" BULKHEAD_VERSION;
 const char version_capabilities[] = "xen-3.0-x86_64 ";
 const char version_changeset[64] = "bulkhead " BULKHEAD_VERSION;

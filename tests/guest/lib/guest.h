@@ -85,6 +85,9 @@ extern shared_info_t *shared_info;
 extern char hypercall_page[], boot_stack_top[], trap_stubs[], event_entry[], failsafe_entry[],
     syscall_entry[], _end[];
 
+/* A further vcpu's start: kernel mode at `entry` on the stack that ends at `stack_end`, our page tables and traps. */
+void make_context(vcpu_guest_context_t *c, void (*entry)(void), void *stack_end);
+
 /* The case. */
 void test_main(void);
 

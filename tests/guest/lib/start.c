@@ -205,3 +205,26 @@ void guest_start(start_info_t *info)
     test_main();
     test_end();
 }
+
+void make_context(vcpu_guest_context_t *c, void (*entry)(void), void *stack_end)
+{
+    memset(c, 0, sizeof(*c));
+    c->flags = VGCF_in_kernel;
+    c->user_regs.rip = (uint64_t)entry;
+    c->user_regs.rsp = (uint64_t)stack_end - 8;
+    c->user_regs.rflags = 0x202;
+    c->user_regs.cs = FLAT_KERNEL_CS;
+    c->user_regs.ss = FLAT_KERNEL_SS;
+    c->kernel_ss = FLAT_KERNEL_SS;
+    c->kernel_sp = (uint64_t)stack_end - 8;
+    c->ctrlreg[0] = 0x80000001;
+    c->ctrlreg[3] = maddr_of((void *)start_info->pt_base);
+    c->event_callback_eip = (uint64_t)event_entry;
+    c->failsafe_callback_eip = (uint64_t)failsafe_entry;
+    c->syscall_callback_eip = (uint64_t)syscall_entry;
+    for (unsigned int v = 0; v < 256; v++)
+        c->trap_ctxt[v] = (trap_info_t){.vector = (uint8_t)v,
+                                        .flags = 3,
+                                        .cs = FLAT_KERNEL_CS,
+                                        .address = (uint64_t)trap_stubs + v * 16UL};
+}

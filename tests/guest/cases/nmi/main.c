@@ -37,24 +37,7 @@ static void second(void)
 
 static void start_second(void)
 {
-    context.flags = VGCF_in_kernel;
-    context.user_regs.rip = (uint64_t)second;
-    context.user_regs.rsp = (uint64_t)(stack + sizeof(stack) - 8);
-    context.user_regs.rflags = 0x202;
-    context.user_regs.cs = FLAT_KERNEL_CS;
-    context.user_regs.ss = FLAT_KERNEL_SS;
-    context.kernel_ss = FLAT_KERNEL_SS;
-    context.kernel_sp = (uint64_t)(stack + sizeof(stack) - 8);
-    context.ctrlreg[0] = 0x80000001;
-    context.ctrlreg[3] = maddr_of((void *)start_info->pt_base);
-    context.event_callback_eip = (uint64_t)event_entry;
-    context.failsafe_callback_eip = (uint64_t)failsafe_entry;
-    context.syscall_callback_eip = (uint64_t)syscall_entry;
-    for (unsigned int v = 0; v < 256; v++)
-        context.trap_ctxt[v] = (trap_info_t){.vector = (uint8_t)v,
-                                             .flags = 3,
-                                             .cs = FLAT_KERNEL_CS,
-                                             .address = (uint64_t)trap_stubs + v * 16UL};
+    make_context(&context, second, stack + sizeof(stack));
     shared_info->vcpu_info[1].evtchn_upcall_mask = 1;
     if (vcpu_op(VCPUOP_initialise, 1, &context) != 0 || vcpu_op(VCPUOP_up, 1, NULL) != 0)
         test_error("vcpu 1 cannot be started");
