@@ -39,7 +39,7 @@ MEANING = {
 DEATH = re.compile(
     rb"Panic on CPU|Kernel panic - not syncing|Attempted to kill init|\(BH\).*\bpanic\b|"
     rb"Hardware Dom0 crashed|Hardware Dom0 halted|Domain 0 crashed|Dom0 crashed|Hardware Dom0 shutdown: rebooting machine after crash|"
-    rb"\(BH\) The control domain (ended|crashed)|\(BH\) Halted|Bulkhead cannot start",
+    rb"\(BH\) The control domain (ended|crashed)|\(BH\) Halted|Bulkhead cannot start|Bulkhead: this CPU",
     re.I,
 )
 # How long a dying machine may go on talking, so that the log holds its registers and stack, in seconds.
@@ -193,13 +193,12 @@ class Machine:
         return ["-drive", f"if=pflash,format=raw,readonly=on,file={code}",
                 "-drive", f"if=pflash,format=raw,file={copy}"]
 
-    def _iso(self, hypervisor, kernel, initrd):
+    def _iso(self, hypervisor, kernel, initrd, line):
         """An ISO with GRUB, made for this run."""
         o = self.options
         path = self._scratch(b"", ".iso")
         native = hypervisor is None
         dom0 = f"console={'ttyS0' if native else 'hvc0'} panic=-1 {o.append}".strip()
-        line = " ".join(filter(None, ["console=com1 com1=115200,8n1 noreboot", o.hv_append]))
         command = [os.path.join(IMAGE_TOOLS, "iso"), path, hypervisor or "none", line, kernel, dom0, initrd]
         if subprocess.call(command) != 0:
             raise BedError("the ISO could not be made")
@@ -217,18 +216,20 @@ class Machine:
         hypervisor = hypervisor_path(o.hypervisor)
         if o.cdrom:
             return argv + self._firmware() + ["-cdrom", o.cdrom, "-boot", "d"] + o.qemu
+        line = " ".join(filter(None, ["console=com1 com1=115200,8n1 noreboot", o.hv_append]))
+        if o.kernel == "none":
+            return argv + ["-kernel", hypervisor, "-append", line] + o.qemu
         kernel, version = (o.kernel, o.kernel_version) if o.kernel else newest_kernel()
         if not os.path.exists(kernel):
             raise BedError(f"no kernel at {kernel}")
         modules = [] if o.bare else [self._initrd(version or kernel.split("vmlinuz-")[-1])]
         modules += o.module
         if o.firmware:
-            iso = self._iso(hypervisor, kernel, modules[0])
+            iso = self._iso(hypervisor, kernel, modules[0], line)
             return argv + self._firmware() + ["-cdrom", iso, "-boot", "d"] + o.qemu
         if hypervisor is None:
-            line = f"console=ttyS0 panic=-1 {o.append}".strip()
-            return argv + ["-kernel", kernel, "-initrd", modules[0], "-append", line] + o.qemu
-        line = " ".join(filter(None, ["console=com1 com1=115200,8n1 noreboot", o.hv_append]))
+            words = f"console=ttyS0 panic=-1 {o.append}".strip()
+            return argv + ["-kernel", kernel, "-initrd", modules[0], "-append", words] + o.qemu
         dom0 = o.append if o.bare else f"console=hvc0 panic=-1 {o.append}".strip()
         initrd = ",".join([module_argument(kernel, dom0)] + [module_argument(m, "") for m in modules])
         return argv + ["-kernel", hypervisor, "-append", line, "-initrd", initrd] + o.qemu
