@@ -29,17 +29,11 @@ static struct vcpu *newest_cause(struct domain *d, const struct bulkhead_cause *
     return newest;
 }
 
-static long get_cause(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long get_cause(struct vcpu *v, struct domain *d, void *arg)
 {
     struct bulkhead_cause *out = arg;
-    struct vcpu *found;
-    struct domain *d;
-    int ret;
+    struct vcpu *found = newest_cause(d, out);
 
-    ret = domain_get_for(v, out->domid, POLICY_INSPECT, &d);
-    if (ret)
-        return ret;
-    found = newest_cause(d, out);
     if (found) {
         struct cause c = found->cause;
 
@@ -54,12 +48,11 @@ static long get_cause(struct vcpu *v, void *arg, uint64_t untrusted_arg)
         memset(out->text, 0, sizeof(out->text));
         cause_format(&c, out->text, sizeof(out->text));
     }
-    domain_put(d);
     return found ? 0 : -ENODATA; /* no cause for this: it would hide the records asked for */
 }
 
 static const struct subop ops[] = {
-    [BULKHEAD_get_cause] = {get_cause, sizeof(struct bulkhead_cause), ARG_INOUT, false},
+    [BULKHEAD_get_cause] = SUBOP_ON(domid, POLICY_INSPECT, get_cause, bulkhead_cause, ARG_INOUT),
 };
 
 long do_bulkhead_op(struct vcpu *v, unsigned long op, unsigned long untrusted_arg, unsigned long a3,

@@ -281,10 +281,9 @@ static int init_control_locked(struct vcpu *caller, const struct evtchn_init_con
     return 0;
 }
 
-long evtchn_fifo_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+long evtchn_fifo_init_control(struct vcpu *v, struct domain *d, void *arg)
 {
     struct evtchn_init_control *op = arg;
-    struct domain *d = v->domain;
     int rc;
 
     if (domain_vcpu(d, op->vcpu) == NULL)
@@ -338,10 +337,9 @@ static int expand_locked(struct vcpu *v, uint64_t gfn)
     return 0;
 }
 
-long evtchn_fifo_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+long evtchn_fifo_expand_array(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct evtchn_expand_array *op = arg;
-    struct domain *d = v->domain;
     int rc;
 
     spin_lock(&d->evtchn.lock);

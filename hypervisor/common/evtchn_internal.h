@@ -21,8 +21,8 @@ bool evtchn_fifo_is_busy(const struct domain *d, uint32_t port);
 /* Returns the domain to 2-level; all ports are closed. Caller holds the domain's event lock. */
 void evtchn_fifo_destroy(struct domain *d);
 /* EVTCHNOP_init_control, EVTCHNOP_expand_array. */
-long evtchn_fifo_init_control(struct vcpu *v, void *arg, uint64_t untrusted_arg);
-long evtchn_fifo_expand_array(struct vcpu *v, void *arg, uint64_t untrusted_arg);
+long evtchn_fifo_init_control(struct vcpu *v, struct domain *d, void *arg);
+long evtchn_fifo_expand_array(struct vcpu *v, struct domain *d, void *arg);
 
 /* v has events to look at: sets its upcall flag and wakes or kicks it. */
 void evtchn_notify_vcpu(struct vcpu *v);

@@ -42,25 +42,20 @@ static int bind_interdomain_locked(struct vcpu *v, struct domain *d, struct doma
     return 0;
 }
 
-static long op_bind_interdomain(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_bind_interdomain(struct vcpu *v, struct domain *rd, void *arg)
 {
     struct evtchn_bind_interdomain *op = arg;
-    struct domain *rd;
-    int rc = domain_get_for(v, op->remote_dom, POLICY_EVTCHN_BIND, &rd);
+    int rc;
 
-    if (rc != 0)
-        return rc;
     evtchn_lock_two(v->domain, rd);
     rc = bind_interdomain_locked(v, v->domain, rd, op->remote_port, &op->local_port);
     evtchn_unlock_two(v->domain, rd);
-    domain_put(rd);
     return rc;
 }
 
-static long op_bind_virq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_bind_virq(struct vcpu *v, struct domain *d, void *arg)
 {
     struct evtchn_bind_virq *op = arg;
-    struct domain *d = v->domain;
     enum virq_scope scope = virq_scope(op->virq);
     struct vcpu *to = domain_vcpu(d, op->vcpu);
     struct evtchn *chn;
@@ -89,10 +84,9 @@ static long op_bind_virq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return rc;
 }
 
-static long op_bind_ipi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_bind_ipi(struct vcpu *v, struct domain *d, void *arg)
 {
     struct evtchn_bind_ipi *op = arg;
-    struct domain *d = v->domain;
     struct evtchn *chn;
     int rc;
 
@@ -110,10 +104,9 @@ static long op_bind_ipi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return rc;
 }
 
-static long op_bind_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_bind_pirq(struct vcpu *v, struct domain *d, void *arg)
 {
     struct evtchn_bind_pirq *op = arg;
-    struct domain *d = v->domain;
     struct evtchn *chn;
     int rc;
 
@@ -143,7 +136,7 @@ static long op_bind_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 
 /* --- The other operations --- */
 
-static long op_status(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_status(struct vcpu *v, struct domain *d, void *arg)
 {
     static const uint8_t status[] = {
         [EVTCHN_FREE] = EVTCHNSTAT_closed,     [EVTCHN_RESERVED] = EVTCHNSTAT_closed,
@@ -152,18 +145,10 @@ static long op_status(struct vcpu *v, void *arg, uint64_t untrusted_arg)
         [EVTCHN_IPI] = EVTCHNSTAT_ipi,
     };
     struct evtchn_status *op = arg;
-    struct evtchn *chn;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_INSPECT, &d);
+    struct evtchn *chn = evtchn_lookup(&d->evtchn, op->port);
 
-    if (rc != 0)
-        return rc;
-    chn = evtchn_lookup(&d->evtchn, op->port);
-    if (chn == NULL) {
-        rc = fail(v, -EINVAL, "event channels: status: domain {0} has no port {1}", d->id, op->port);
-        domain_put(d);
-        return rc;
-    }
+    if (chn == NULL)
+        return fail(v, -EINVAL, "event channels: status: domain {0} has no port {1}", d->id, op->port);
     spin_lock(&d->evtchn.lock);
     op->status = status[evtchn_state_of(chn)];
     op->vcpu = chn->vcpu;
@@ -185,7 +170,6 @@ static long op_status(struct vcpu *v, void *arg, uint64_t untrusted_arg)
         break;
     }
     spin_unlock(&d->evtchn.lock);
-    domain_put(d);
     return 0;
 }
 
@@ -212,10 +196,9 @@ static int bind_vcpu_locked(struct vcpu *v, struct evtchn *chn, struct vcpu *to)
     return 0;
 }
 
-static long op_bind_vcpu(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_bind_vcpu(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct evtchn_bind_vcpu *op = arg;
-    struct domain *d = v->domain;
     struct evtchn *chn = evtchn_lookup(&d->evtchn, op->port);
     struct vcpu *to = domain_vcpu(d, op->vcpu);
     int rc;
@@ -232,10 +215,9 @@ static long op_bind_vcpu(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return rc;
 }
 
-static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_set_priority(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct evtchn_set_priority *op = arg;
-    struct domain *d = v->domain;
     struct evtchn *chn = evtchn_lookup(&d->evtchn, op->port);
 
     if (d->evtchn.fifo == NULL)
@@ -248,17 +230,12 @@ static long op_set_priority(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 }
 
 /* A port of another domain. */
-static long op_alloc_unbound(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_alloc_unbound(struct vcpu *v, struct domain *d, void *arg)
 {
     struct evtchn_alloc_unbound *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
 
-    if (rc != 0)
-        return rc;
-    rc = evtchn_alloc_unbound(v, d, op->remote_dom == DOMID_SELF ? v->domain->id : op->remote_dom, &op->port);
-    domain_put(d);
-    return rc;
+    return evtchn_alloc_unbound(v, d, op->remote_dom == DOMID_SELF ? v->domain->id : op->remote_dom,
+                                &op->port);
 }
 
 /* `op` is RESET, or RESET_CONT when it goes on after a pause; arg stays the guest's. */
@@ -281,18 +258,19 @@ static __attribute__((noinline)) long do_reset(struct vcpu *v, uint64_t untruste
     return rc == -EAGAIN ? hypercall_restart(v, EVTCHNOP_reset_cont, untrusted_arg, 0, 0, 0) : rc;
 }
 
-#define ROW(op, fn, type, dir) [op] = {.handler = fn, .size = sizeof(struct type), .copy = dir}
 static const struct subop evtchn_table[] = {
-    ROW(EVTCHNOP_bind_interdomain, op_bind_interdomain, evtchn_bind_interdomain, ARG_INOUT),
-    ROW(EVTCHNOP_bind_virq, op_bind_virq, evtchn_bind_virq, ARG_INOUT),
-    ROW(EVTCHNOP_bind_pirq, op_bind_pirq, evtchn_bind_pirq, ARG_INOUT),
-    ROW(EVTCHNOP_status, op_status, evtchn_status, ARG_INOUT),
-    ROW(EVTCHNOP_alloc_unbound, op_alloc_unbound, evtchn_alloc_unbound, ARG_INOUT),
-    ROW(EVTCHNOP_bind_ipi, op_bind_ipi, evtchn_bind_ipi, ARG_INOUT),
-    ROW(EVTCHNOP_bind_vcpu, op_bind_vcpu, evtchn_bind_vcpu, ARG_IN),
-    ROW(EVTCHNOP_init_control, evtchn_fifo_init_control, evtchn_init_control, ARG_INOUT),
-    ROW(EVTCHNOP_expand_array, evtchn_fifo_expand_array, evtchn_expand_array, ARG_IN),
-    ROW(EVTCHNOP_set_priority, op_set_priority, evtchn_set_priority, ARG_IN),
+    [EVTCHNOP_bind_interdomain] =
+        SUBOP_ON(remote_dom, POLICY_EVTCHN_BIND, op_bind_interdomain, evtchn_bind_interdomain, ARG_INOUT),
+    [EVTCHNOP_bind_virq] = SUBOP(op_bind_virq, evtchn_bind_virq, ARG_INOUT),
+    [EVTCHNOP_bind_pirq] = SUBOP(op_bind_pirq, evtchn_bind_pirq, ARG_INOUT),
+    [EVTCHNOP_status] = SUBOP_ON(dom, POLICY_INSPECT, op_status, evtchn_status, ARG_INOUT),
+    [EVTCHNOP_alloc_unbound] =
+        SUBOP_ON(dom, POLICY_CONTROL, op_alloc_unbound, evtchn_alloc_unbound, ARG_INOUT),
+    [EVTCHNOP_bind_ipi] = SUBOP(op_bind_ipi, evtchn_bind_ipi, ARG_INOUT),
+    [EVTCHNOP_bind_vcpu] = SUBOP(op_bind_vcpu, evtchn_bind_vcpu, ARG_IN),
+    [EVTCHNOP_init_control] = SUBOP(evtchn_fifo_init_control, evtchn_init_control, ARG_INOUT),
+    [EVTCHNOP_expand_array] = SUBOP(evtchn_fifo_expand_array, evtchn_expand_array, ARG_IN),
+    [EVTCHNOP_set_priority] = SUBOP(op_set_priority, evtchn_set_priority, ARG_IN),
 };
 
 static int bad_argument(struct vcpu *v, unsigned long op, uint64_t untrusted_arg)

@@ -22,6 +22,15 @@ static int16_t status_of(int rc)
                           : GNTST_general_error;
 }
 
+/* The domain whose table is meant, referenced; NULL: *status says why. */
+static struct domain *get_owner(struct vcpu *v, domid_t id, int16_t *status)
+{
+    struct domain *d;
+
+    *status = status_of(domain_get_for(v, id, POLICY_CONTROL, &d));
+    return *status == GNTST_okay ? d : NULL;
+}
+
 /* Copies a list of frame numbers to the guest, a batch at a time. */
 static int copy_frames(struct vcpu *v, uint64_t untrusted_list, void *const *page, uint32_t n)
 {
@@ -39,14 +48,13 @@ static int copy_frames(struct vcpu *v, uint64_t untrusted_list, void *const *pag
     return 0;
 }
 
-static long op_setup_table(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_setup_table(struct vcpu *v, struct domain *self, void *arg)
 {
     struct gnttab_setup_table *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
+    struct domain *d = get_owner(v, op->dom, &op->status);
+    int rc;
 
-    op->status = status_of(rc);
-    if (rc != 0)
+    if (d == NULL)
         return 0;
     spin_lock(&d->grant->lock);
     rc = grant_grow(v, d, d->grant, op->nr_frames);
@@ -58,14 +66,12 @@ static long op_setup_table(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_get_status_frames(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_get_status_frames(struct vcpu *v, struct domain *self, void *arg)
 {
     struct gnttab_get_status_frames *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
+    struct domain *d = get_owner(v, op->dom, &op->status);
 
-    op->status = status_of(rc);
-    if (rc != 0)
+    if (d == NULL)
         return 0;
     if (op->nr_frames > d->grant->nr_status)
         op->status = grant_refuse(v, GNTST_general_error, "grant: {0} status frames asked, the table has {1}",
@@ -76,14 +82,12 @@ static long op_get_status_frames(struct vcpu *v, void *arg, uint64_t untrusted_a
     return 0;
 }
 
-static long op_query_size(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_query_size(struct vcpu *v, struct domain *self, void *arg)
 {
     struct gnttab_query_size *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
+    struct domain *d = get_owner(v, op->dom, &op->status);
 
-    op->status = status_of(rc);
-    if (rc != 0)
+    if (d == NULL)
         return 0;
     op->nr_frames = d->grant->nr_frames;
     op->max_nr_frames = d->grant->max_frames;
@@ -91,16 +95,9 @@ static long op_query_size(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_get_version(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_get_version(struct vcpu *v, struct domain *d, void *arg)
 {
-    struct gnttab_get_version *op = arg;
-    struct domain *d;
-    int rc = domain_get_for(v, op->dom, POLICY_CONTROL, &d);
-
-    if (rc != 0)
-        return rc;
-    op->version = d->grant->version;
-    domain_put(d);
+    ((struct gnttab_get_version *)arg)->version = d->grant->version;
     return 0;
 }
 
@@ -155,10 +152,10 @@ static int change_version(struct vcpu *v, struct grant_table *t, uint32_t versio
     return 0;
 }
 
-static long op_set_version(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_set_version(struct vcpu *v, struct domain *d, void *arg)
 {
     struct gnttab_set_version *op = arg;
-    struct grant_table *t = v->domain->grant;
+    struct grant_table *t = d->grant;
     int rc = 0;
 
     if (op->version < 1 || op->version > 2)
@@ -175,7 +172,7 @@ static long op_set_version(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 }
 
 /* x86 keeps caches and devices coherent: checked, and nothing to do. */
-static long op_cache_flush(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_cache_flush(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct gnttab_cache_flush *op = arg;
 
@@ -197,11 +194,13 @@ static void transfer_batch(struct vcpu *v, struct gnttab_transfer *op, uint32_t 
 
 /* --- The hypercall --- */
 
-#define SINGLE(name, dir)                                                                                    \
-    [GNTTABOP_##name] = {.handler = op_##name, .size = sizeof(struct gnttab_##name), .copy = dir}
 static const struct subop single_table[] = {
-    SINGLE(setup_table, ARG_INOUT),       SINGLE(query_size, ARG_INOUT),  SINGLE(set_version, ARG_INOUT),
-    SINGLE(get_status_frames, ARG_INOUT), SINGLE(get_version, ARG_INOUT), SINGLE(cache_flush, ARG_IN),
+    [GNTTABOP_setup_table] = SUBOP(op_setup_table, gnttab_setup_table, ARG_INOUT),
+    [GNTTABOP_query_size] = SUBOP(op_query_size, gnttab_query_size, ARG_INOUT),
+    [GNTTABOP_set_version] = SUBOP(op_set_version, gnttab_set_version, ARG_INOUT),
+    [GNTTABOP_get_status_frames] = SUBOP(op_get_status_frames, gnttab_get_status_frames, ARG_INOUT),
+    [GNTTABOP_get_version] = SUBOP_ON(dom, POLICY_CONTROL, op_get_version, gnttab_get_version, ARG_INOUT),
+    [GNTTABOP_cache_flush] = SUBOP(op_cache_flush, gnttab_cache_flush, ARG_IN),
 };
 
 union batch {

@@ -320,50 +320,37 @@ static long exchange(struct vcpu *v, uint64_t untrusted_arg)
     return rc;
 }
 
-static long op_claim_pages(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_claim_pages(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct xen_memory_reservation *r = arg;
-    struct domain *d;
-    long rc;
+    int rc;
 
     if (r->extent_start || r->extent_order || r->mem_flags)
         return fail(v, -EINVAL, "claim_pages: order {0} and flags {1} must be 0, and no list given",
                     r->extent_order, r->mem_flags);
-    if (!v->domain->privileged)
-        return fail(v, -EPERM, "claim_pages: domain {0} may not (policy)", v->domain->id, 0);
-    rc = domain_get_for(v, r->domid, POLICY_CONTROL, &d);
-    if (rc)
-        return rc;
     rc = page_claim(d, r->nr_extents);
     if (rc)
-        rc = fail(v, (int)rc,
-                  "claim_pages: {0} pages are more than free memory or the domain's limit {1} allow, or a "
-                  "claim stands",
-                  r->nr_extents, d->max_pages);
-    domain_put(d);
-    return rc;
+        return fail(v, rc,
+                    "claim_pages: {0} pages are more than free memory or the domain's limit {1} allow, or a "
+                    "claim stands",
+                    r->nr_extents, d->max_pages);
+    return 0;
 }
 
-/* What a domain has, and may have; the highest frame it told of. */
-static long reservation_info(struct vcpu *v, unsigned int op, uint64_t untrusted_arg)
+static long op_current_reservation(struct vcpu *v, struct domain *d, void *arg)
 {
-    struct xen_memory_domain arg;
-    struct domain *d;
-    long rc;
+    return (long)d->tot_pages;
+}
 
-    if (copy_from_guest(v, &arg, untrusted_arg, sizeof(arg)))
-        return fail(v, -EFAULT, "memory_op {1}: cannot read the argument at {0}", untrusted_arg, op);
-    rc = domain_get_for(v, arg.domid, POLICY_INSPECT, &d);
-    if (rc)
-        return rc;
-    if (op == XENMEM_current_reservation)
-        rc = (long)d->tot_pages;
-    else if (op == XENMEM_maximum_reservation)
-        rc = (long)d->max_pages;
-    else
-        rc = (long)READ_ONCE(d->shared_info->arch.max_pfn) - 1;
-    domain_put(d);
-    return rc;
+static long op_maximum_reservation(struct vcpu *v, struct domain *d, void *arg)
+{
+    return (long)d->max_pages;
+}
+
+/* The highest frame number that the domain told of. */
+static long op_maximum_gpfn(struct vcpu *v, struct domain *d, void *arg)
+{
+    return (long)READ_ONCE(d->shared_info->arch.max_pfn) - 1;
 }
 
 static int check_resource(struct vcpu *v, const struct xen_mem_acquire_resource *arg)
@@ -396,38 +383,37 @@ static long resource_frames(struct vcpu *v, struct domain *d, struct xen_mem_acq
     return 0;
 }
 
-static long op_acquire_resource(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_acquire_resource(struct vcpu *v, struct domain *d, void *arg)
 {
     struct xen_mem_acquire_resource *r = arg;
-    struct domain *d;
     long rc = check_resource(v, r);
 
     if (rc)
         return rc;
-    rc = domain_get_for(v, r->domid, POLICY_MAP_FOREIGN, &d);
-    if (rc)
-        return rc;
-    if (!r->frame_list && !r->nr_frames)
-        r->nr_frames = grant_table_max_frames(d, r->id == XENMEM_resource_grant_table_id_status);
-    else
-        rc = resource_frames(v, d, r);
-    domain_put(d);
-    return rc;
+    if (r->frame_list || r->nr_frames)
+        return resource_frames(v, d, r);
+    r->nr_frames = grant_table_max_frames(d, r->id == XENMEM_resource_grant_table_id_status);
+    return 0;
 }
 
 /* No memory of this machine is reserved for devices. */
-static long op_reserved_device_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_reserved_device_memory_map(struct vcpu *v, struct domain *d, void *arg)
 {
     ((struct xen_reserved_device_memory_map *)arg)->nr_entries = 0;
     return 0;
 }
 
+#define INSPECTS(fn) SUBOP_ON(domid, POLICY_INSPECT, fn, xen_memory_domain, ARG_IN)
 static const struct subop ops[] = {
-    [XENMEM_claim_pages] = {op_claim_pages, sizeof(struct xen_memory_reservation), ARG_IN, false},
-    [XENMEM_reserved_device_memory_map] = {op_reserved_device_memory_map,
-                                           sizeof(struct xen_reserved_device_memory_map), ARG_INOUT, false},
-    [XENMEM_acquire_resource] = {op_acquire_resource, sizeof(struct xen_mem_acquire_resource), ARG_INOUT,
-                                 false},
+    [XENMEM_current_reservation] = INSPECTS(op_current_reservation),
+    [XENMEM_maximum_reservation] = INSPECTS(op_maximum_reservation),
+    [XENMEM_maximum_gpfn] = INSPECTS(op_maximum_gpfn),
+    [XENMEM_claim_pages] =
+        SUBOP_ON(domid, POLICY_CONTROL, op_claim_pages, xen_memory_reservation, ARG_IN, .privileged = true),
+    [XENMEM_reserved_device_memory_map] =
+        SUBOP(op_reserved_device_memory_map, xen_reserved_device_memory_map, ARG_INOUT),
+    [XENMEM_acquire_resource] =
+        SUBOP_ON(domid, POLICY_MAP_FOREIGN, op_acquire_resource, xen_mem_acquire_resource, ARG_INOUT),
 };
 
 /* memory_op(cmd, void *arg) */
@@ -445,14 +431,6 @@ DECLARE_HYPERCALL(do_memory_op)
         return exchange(v, a2);
     case XENMEM_maximum_ram_page:
         return (long)max_page - 1;
-    case XENMEM_current_reservation:
-    case XENMEM_maximum_reservation:
-    case XENMEM_maximum_gpfn:
-        return reservation_info(v, op, a2);
-    case XENMEM_claim_pages:
-    case XENMEM_acquire_resource:
-    case XENMEM_reserved_device_memory_map:
-        return subop_dispatch(v, ops, ARRAY_SIZE(ops), op, a2);
     case XENMEM_get_sharing_freed_pages:
     case XENMEM_get_sharing_shared_pages:
         return 0; /* nothing is shared, and the tools want a number */
@@ -467,6 +445,8 @@ DECLARE_HYPERCALL(do_memory_op)
                     "memory_op: operation {0} (populate on demand, access, paging, sharing) is not offered",
                     op, 0);
     default:
+        if (op < ARRAY_SIZE(ops) && ops[op].handler)
+            return subop_dispatch(v, ops, ARRAY_SIZE(ops), op, a2);
         return arch_memory_op(v, op, a2);
     }
 }

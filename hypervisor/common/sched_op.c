@@ -33,7 +33,7 @@ static bool upcall_due(const struct vcpu *v)
     return READ_ONCE(v->info->evtchn_upcall_pending) && !READ_ONCE(v->info->evtchn_upcall_mask);
 }
 
-static long op_poll(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_poll(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct sched_poll *p = arg;
     uint32_t port[POLL_MAX_PORTS];
@@ -68,10 +68,9 @@ static void watchdog_expired(void *arg)
     domain_shutdown(d, SHUTDOWN_watchdog);
 }
 
-static long op_watchdog(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_watchdog(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct sched_watchdog *w = arg;
-    struct domain *d = v->domain;
     uint32_t id = w->id, bit;
     long ret = 0;
 
@@ -106,15 +105,14 @@ static long op_watchdog(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return ret;
 }
 
-static long op_shutdown(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_shutdown(struct vcpu *v, struct domain *d, void *arg)
 {
-    domain_shutdown(v->domain, ((const struct sched_shutdown *)arg)->reason & 0xff);
+    domain_shutdown(d, ((const struct sched_shutdown *)arg)->reason & 0xff);
     return 0;
 }
 
-static long op_shutdown_code(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_shutdown_code(struct vcpu *v, struct domain *d, void *arg)
 {
-    struct domain *d = v->domain;
     long ret = 0;
 
     spin_lock(&d->lock);
@@ -127,20 +125,13 @@ static long op_shutdown_code(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return ret;
 }
 
-static long op_remote_shutdown(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_remote_shutdown(struct vcpu *v, struct domain *d, void *arg)
 {
-    const struct sched_remote_shutdown *r = arg;
-    struct domain *d;
-    int ret = domain_get_for(v, r->domain_id, POLICY_CONTROL, &d);
-
-    if (ret)
-        return ret;
-    domain_shutdown(d, r->reason & 0xff);
-    domain_put(d);
+    domain_shutdown(d, ((const struct sched_remote_shutdown *)arg)->reason & 0xff);
     return 0;
 }
 
-static long op_pin_override(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_pin_override(struct vcpu *v, struct domain *d, void *arg)
 {
     int32_t cpu = ((const struct sched_pin_override *)arg)->pcpu;
     int ret = sched_pin_override(v, cpu);
@@ -152,12 +143,13 @@ static long op_pin_override(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 }
 
 static const struct subop ops[] = {
-    [SCHEDOP_shutdown] = {op_shutdown, sizeof(struct sched_shutdown), ARG_IN, false},
-    [SCHEDOP_poll] = {op_poll, sizeof(struct sched_poll), ARG_IN, false},
-    [SCHEDOP_remote_shutdown] = {op_remote_shutdown, sizeof(struct sched_remote_shutdown), ARG_IN, false},
-    [SCHEDOP_shutdown_code] = {op_shutdown_code, sizeof(struct sched_shutdown), ARG_IN, false},
-    [SCHEDOP_watchdog] = {op_watchdog, sizeof(struct sched_watchdog), ARG_IN, false},
-    [SCHEDOP_pin_override] = {op_pin_override, sizeof(struct sched_pin_override), ARG_IN, true},
+    [SCHEDOP_shutdown] = SUBOP(op_shutdown, sched_shutdown, ARG_IN),
+    [SCHEDOP_poll] = SUBOP(op_poll, sched_poll, ARG_IN),
+    [SCHEDOP_remote_shutdown] =
+        SUBOP_ON(domain_id, POLICY_CONTROL, op_remote_shutdown, sched_remote_shutdown, ARG_IN),
+    [SCHEDOP_shutdown_code] = SUBOP(op_shutdown_code, sched_shutdown, ARG_IN),
+    [SCHEDOP_watchdog] = SUBOP(op_watchdog, sched_watchdog, ARG_IN),
+    [SCHEDOP_pin_override] = SUBOP(op_pin_override, sched_pin_override, ARG_IN, .privileged = true),
 };
 
 /* The two that are called all the time; false: it is another. */
@@ -189,6 +181,6 @@ long do_sched_op_compat(struct vcpu *v, unsigned long cmd, unsigned long arg, un
     if (give_way(v, (uint32_t)cmd))
         return 0;
     if ((uint32_t)cmd == SCHEDOP_shutdown)
-        return op_shutdown(v, &shutdown, 0);
+        return op_shutdown(v, v->domain, &shutdown);
     return fail(v, -ENOSYS, "sched_op: no compatibility operation {0}", (uint32_t)cmd, 0);
 }

@@ -3,6 +3,24 @@
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
+#include <bh/string.h>
+
+static long call(struct vcpu *v, const struct subop *row, void *arg)
+{
+    struct domain *d = v->domain;
+    domid_t id;
+    long ret;
+
+    if (row->policy == POLICY_NONE)
+        return row->handler(v, d, arg);
+    memcpy(&id, (char *)arg + row->domid_at, sizeof(id));
+    ret = domain_get_for(v, id, row->policy, &d);
+    if (ret)
+        return ret;
+    ret = row->handler(v, d, arg);
+    domain_put(d);
+    return ret;
+}
 
 long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsigned long op,
                     uint64_t untrusted_arg)
@@ -24,7 +42,7 @@ long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsi
         for (size_t i = 0; i < DIV_ROUND_UP(row->size, sizeof(uint64_t)); i++)
             arg[i] = 0;
     }
-    ret = row->handler(v, arg, untrusted_arg);
+    ret = call(v, row, arg);
     if (row->copy & ARG_OUT && ret >= 0 && unlikely(copy_to_guest(v, untrusted_arg, arg, row->size)))
         return fail(v, -EFAULT, "hypercall: argument at {0} cannot be written, {1} bytes", untrusted_arg,
                     row->size);

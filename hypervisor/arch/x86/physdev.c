@@ -16,10 +16,9 @@
 #define MAX_IO_PORTS  0x10000
 #define MAX_MULTI_MSI 32
 
-static long op_eoi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_eoi(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_eoi *op = arg;
-    struct domain *d = v->domain;
 
     if (op->irq >= d->arch.nr_pirqs)
         return fail(v, -EINVAL, "physdev: eoi: pirq {0} is beyond the domain's {1}", op->irq,
@@ -58,12 +57,12 @@ static long register_eoi_map(struct vcpu *v, const struct physdev_pirq_eoi_gmfn 
     return rc;
 }
 
-static long op_pirq_eoi_gmfn_v1(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_pirq_eoi_gmfn_v1(struct vcpu *v, struct domain *d, void *arg)
 {
     return register_eoi_map(v, arg, true);
 }
 
-static long op_pirq_eoi_gmfn_v2(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_pirq_eoi_gmfn_v2(struct vcpu *v, struct domain *d, void *arg)
 {
     return register_eoi_map(v, arg, false);
 }
@@ -81,10 +80,9 @@ void physdev_domain_release(struct domain *d)
         put_page_writable(pg);
 }
 
-static long op_irq_status_query(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_irq_status_query(struct vcpu *v, struct domain *d, void *arg)
 {
     struct physdev_irq_status_query *op = arg;
-    struct domain *d = v->domain;
 
     if (op->irq >= d->arch.nr_pirqs)
         return fail(v, -EINVAL, "physdev: irq_status_query: pirq {0} is beyond the domain's {1}", op->irq,
@@ -133,48 +131,33 @@ static long map_msi(struct vcpu *v, struct domain *d, struct physdev_map_pirq *o
     return pirq_map_msi(v, d, &r, &op->pirq);
 }
 
-static long op_map_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_map_pirq(struct vcpu *v, struct domain *d, void *arg)
 {
     struct physdev_map_pirq *op = arg;
-    struct domain *d;
-    long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
 
-    if (rc != 0)
-        return rc;
     switch (op->type) {
     case MAP_PIRQ_TYPE_GSI:
-        rc = map_gsi(v, d, op);
-        break;
+        return map_gsi(v, d, op);
     case MAP_PIRQ_TYPE_MSI:
     case MAP_PIRQ_TYPE_MSI_SEG:
     case MAP_PIRQ_TYPE_MULTI_MSI:
-        rc = map_msi(v, d, op);
-        break;
+        return map_msi(v, d, op);
     default:
-        rc = fail(v, -EINVAL, "physdev: map_pirq: there is no type {0}", (uint64_t)op->type, 0);
+        return fail(v, -EINVAL, "physdev: map_pirq: there is no type {0}", (uint64_t)op->type, 0);
     }
-    domain_put(d);
-    return rc;
 }
 
-static long op_unmap_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_unmap_pirq(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_unmap_pirq *op = arg;
-    struct domain *d;
-    long rc = domain_get_for(v, op->domid, POLICY_CONTROL, &d);
 
-    if (rc != 0)
-        return rc;
     if (op->pirq < 0 || (uint32_t)op->pirq >= d->arch.nr_pirqs)
-        rc = fail(v, -EINVAL, "physdev: unmap_pirq: pirq {0} is beyond the domain's {1}", (uint64_t)op->pirq,
-                  d->arch.nr_pirqs);
-    else
-        rc = pirq_unmap(v, d, (unsigned int)op->pirq);
-    domain_put(d);
-    return rc;
+        return fail(v, -EINVAL, "physdev: unmap_pirq: pirq {0} is beyond the domain's {1}",
+                    (uint64_t)op->pirq, d->arch.nr_pirqs);
+    return pirq_unmap(v, d, (unsigned int)op->pirq);
 }
 
-static long op_get_free_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_get_free_pirq(struct vcpu *v, struct domain *d, void *arg)
 {
     struct physdev_get_free_pirq *op = arg;
     int pirq;
@@ -182,22 +165,22 @@ static long op_get_free_pirq(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     if (op->type != MAP_PIRQ_TYPE_GSI && op->type != MAP_PIRQ_TYPE_MSI)
         return fail(v, -EINVAL, "physdev: get_free_pirq: type {0} is neither GSI nor MSI", (uint64_t)op->type,
                     0);
-    pirq = pirq_get_free(v->domain, op->type == MAP_PIRQ_TYPE_GSI);
+    pirq = pirq_get_free(d, op->type == MAP_PIRQ_TYPE_GSI);
     if (pirq < 0)
         return fail(v, pirq, "physdev: get_free_pirq: all {0} pirqs of the domain are in use",
-                    v->domain->arch.nr_pirqs, 0);
+                    d->arch.nr_pirqs, 0);
     op->pirq = (uint32_t)pirq;
     return 0;
 }
 
-static long op_setup_gsi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_setup_gsi(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_setup_gsi *op = arg;
 
     return gsi_setup(v, (unsigned int)op->gsi, op->triggering != 0, op->polarity != 0);
 }
 
-static long op_set_iopl(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_set_iopl(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_set_iopl *op = arg;
 
@@ -207,7 +190,7 @@ static long op_set_iopl(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_set_iobitmap(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_set_iobitmap(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_set_iobitmap *op = arg;
 
@@ -223,7 +206,7 @@ static long op_set_iobitmap(struct vcpu *v, void *arg, uint64_t untrusted_arg)
  * Routing is the hypervisor's: it follows setup_gsi and map_pirq. Writes of kernels that still try change
  * nothing: they are checked like reads, whose result does not go back.
  */
-static long op_apic(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_apic(struct vcpu *v, struct domain *d, void *arg)
 {
     struct physdev_apic *op = arg;
 
@@ -233,7 +216,7 @@ static long op_apic(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 }
 
 /* Vectors are nobody's business but ours: the guest gets the number that it gave. */
-static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_alloc_irq_vector(struct vcpu *v, struct domain *d, void *arg)
 {
     struct physdev_irq *op = arg;
 
@@ -245,7 +228,7 @@ static long op_alloc_irq_vector(struct vcpu *v, void *arg, uint64_t untrusted_ar
 }
 
 /* Vectors and devices that the guest gives up: nothing is kept for them but the irqs that it unmaps. */
-static long op_nothing(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_nothing(struct vcpu *v, struct domain *d, void *arg)
 {
     return 0;
 }
@@ -258,14 +241,14 @@ static long check_device(struct vcpu *v, struct pci_address a)
     return 0;
 }
 
-static long op_manage_pci_add(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_manage_pci_add(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_manage_pci *op = arg;
 
     return check_device(v, (struct pci_address){0, op->bus, op->devfn});
 }
 
-static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_manage_pci_add_ext(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_manage_pci_ext *op = arg;
 
@@ -276,14 +259,14 @@ static long op_manage_pci_add_ext(struct vcpu *v, void *arg, uint64_t untrusted_
 }
 
 /* pci_device_add, prepare_msix, release_msix: the argument is, or begins with, a struct physdev_pci_device. */
-static long op_known_device(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_known_device(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_pci_device *op = arg;
 
     return check_device(v, (struct pci_address){op->seg, op->bus, op->devfn});
 }
 
-static long op_restore_msi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_restore_msi(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_restore_msi *op = arg;
 
@@ -291,7 +274,7 @@ static long op_restore_msi(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-static long op_restore_msi_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_restore_msi_ext(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_pci_device *op = arg;
 
@@ -300,7 +283,7 @@ static long op_restore_msi_ext(struct vcpu *v, void *arg, uint64_t untrusted_arg
 }
 
 /* The guest confirms a range of MMCONFIG. */
-static long op_pci_mmcfg_reserved(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_pci_mmcfg_reserved(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_pci_mmcfg_reserved *op = arg;
 
@@ -316,7 +299,7 @@ static long op_pci_mmcfg_reserved(struct vcpu *v, void *arg, uint64_t untrusted_
 }
 
 /* We drive no USB debug port: the guest may reset the controller whenever it likes. */
-static long op_dbgp(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_dbgp(struct vcpu *v, struct domain *d, void *arg)
 {
     const struct physdev_dbgp_op *op = arg;
 
@@ -325,34 +308,34 @@ static long op_dbgp(struct vcpu *v, void *arg, uint64_t untrusted_arg)
     return 0;
 }
 
-#define ROW(op, fn, type, dir, priv)                                                                         \
-    [PHYSDEVOP_##op] = {.handler = fn, .size = sizeof(struct physdev_##type), .copy = dir, .privileged = priv}
+#define ROW(op, fn, type, dir, ...) [PHYSDEVOP_##op] = SUBOP(fn, physdev_##type, dir, ##__VA_ARGS__)
+#define PRIVILEGED                  .privileged = true
 static const struct subop physdev_table[] = {
-    ROW(irq_status_query, op_irq_status_query, irq_status_query, ARG_INOUT, false),
-    ROW(set_iopl, op_set_iopl, set_iopl, ARG_IN, false),
-    ROW(set_iobitmap, op_set_iobitmap, set_iobitmap, ARG_IN, false),
-    ROW(apic_read, op_apic, apic, ARG_INOUT, true),
-    ROW(apic_write, op_apic, apic, ARG_IN, true),
-    ROW(alloc_irq_vector, op_alloc_irq_vector, irq, ARG_INOUT, true),
-    ROW(free_irq_vector, op_nothing, irq, ARG_IN, true),
-    ROW(eoi, op_eoi, eoi, ARG_IN, false),
-    ROW(map_pirq, op_map_pirq, map_pirq, ARG_INOUT, false),
-    ROW(unmap_pirq, op_unmap_pirq, unmap_pirq, ARG_IN, false),
-    ROW(manage_pci_add, op_manage_pci_add, manage_pci, ARG_IN, true),
-    ROW(manage_pci_remove, op_nothing, manage_pci, ARG_IN, true),
-    ROW(pirq_eoi_gmfn_v1, op_pirq_eoi_gmfn_v1, pirq_eoi_gmfn, ARG_IN, false),
-    ROW(pirq_eoi_gmfn_v2, op_pirq_eoi_gmfn_v2, pirq_eoi_gmfn, ARG_IN, false),
-    ROW(restore_msi, op_restore_msi, restore_msi, ARG_IN, true),
-    ROW(restore_msi_ext, op_restore_msi_ext, pci_device, ARG_IN, true),
-    ROW(manage_pci_add_ext, op_manage_pci_add_ext, manage_pci_ext, ARG_IN, true),
-    ROW(setup_gsi, op_setup_gsi, setup_gsi, ARG_IN, true),
-    ROW(get_free_pirq, op_get_free_pirq, get_free_pirq, ARG_INOUT, false),
-    ROW(pci_mmcfg_reserved, op_pci_mmcfg_reserved, pci_mmcfg_reserved, ARG_IN, true),
-    ROW(pci_device_add, op_known_device, pci_device_add, ARG_IN, true),
-    ROW(pci_device_remove, op_nothing, pci_device, ARG_IN, true),
-    ROW(prepare_msix, op_known_device, pci_device, ARG_IN, true),
-    ROW(release_msix, op_known_device, pci_device, ARG_IN, true),
-    ROW(dbgp_op, op_dbgp, dbgp_op, ARG_IN, true),
+    ROW(irq_status_query, op_irq_status_query, irq_status_query, ARG_INOUT),
+    ROW(set_iopl, op_set_iopl, set_iopl, ARG_IN),
+    ROW(set_iobitmap, op_set_iobitmap, set_iobitmap, ARG_IN),
+    ROW(apic_read, op_apic, apic, ARG_INOUT, .privileged = true),
+    ROW(apic_write, op_apic, apic, ARG_IN, .privileged = true),
+    ROW(alloc_irq_vector, op_alloc_irq_vector, irq, ARG_INOUT, .privileged = true),
+    ROW(free_irq_vector, op_nothing, irq, ARG_IN, .privileged = true),
+    ROW(eoi, op_eoi, eoi, ARG_IN),
+    [PHYSDEVOP_map_pirq] = SUBOP_ON(domid, POLICY_CONTROL, op_map_pirq, physdev_map_pirq, ARG_INOUT),
+    [PHYSDEVOP_unmap_pirq] = SUBOP_ON(domid, POLICY_CONTROL, op_unmap_pirq, physdev_unmap_pirq, ARG_IN),
+    ROW(manage_pci_add, op_manage_pci_add, manage_pci, ARG_IN, .privileged = true),
+    ROW(manage_pci_remove, op_nothing, manage_pci, ARG_IN, .privileged = true),
+    ROW(pirq_eoi_gmfn_v1, op_pirq_eoi_gmfn_v1, pirq_eoi_gmfn, ARG_IN),
+    ROW(pirq_eoi_gmfn_v2, op_pirq_eoi_gmfn_v2, pirq_eoi_gmfn, ARG_IN),
+    ROW(restore_msi, op_restore_msi, restore_msi, ARG_IN, .privileged = true),
+    ROW(restore_msi_ext, op_restore_msi_ext, pci_device, ARG_IN, .privileged = true),
+    ROW(manage_pci_add_ext, op_manage_pci_add_ext, manage_pci_ext, ARG_IN, .privileged = true),
+    ROW(setup_gsi, op_setup_gsi, setup_gsi, ARG_IN, .privileged = true),
+    ROW(get_free_pirq, op_get_free_pirq, get_free_pirq, ARG_INOUT),
+    ROW(pci_mmcfg_reserved, op_pci_mmcfg_reserved, pci_mmcfg_reserved, ARG_IN, .privileged = true),
+    ROW(pci_device_add, op_known_device, pci_device_add, ARG_IN, .privileged = true),
+    ROW(pci_device_remove, op_nothing, pci_device, ARG_IN, .privileged = true),
+    ROW(prepare_msix, op_known_device, pci_device, ARG_IN, .privileged = true),
+    ROW(release_msix, op_known_device, pci_device, ARG_IN, .privileged = true),
+    ROW(dbgp_op, op_dbgp, dbgp_op, ARG_IN, .privileged = true),
 };
 
 long do_physdev_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,

@@ -7,12 +7,13 @@
  * those arguments after pending work ran; inside a multicall the entry is rewritten instead.
  *
  * Operations with sub-operations are tables of struct subop: the dispatcher checks privilege, copies the
- * argument in, calls, and copies it out; handlers see plain structs and are tested on the host.
+ * argument in, looks up the domain that it names and asks the policy, calls, and copies it out; handlers see
+ * plain structs and are tested on the host.
  */
 #ifndef BH_HYPERCALL_H
 #define BH_HYPERCALL_H
 
-#include <bh/types.h>
+#include <bh/policy.h>
 
 #define HYPERCALL_MAX 64
 /* Never seen by a guest: the hypercall is to be run again with v->restart_args. */
@@ -34,13 +35,20 @@ bool hypercall_preempt_check(void);
 enum subop_copy { ARG_NONE = 0, ARG_IN = 1, ARG_OUT = 2, ARG_INOUT = 3 };
 
 struct subop {
-    /* `arg` is the dispatcher's copy (size bytes), `untrusted_arg` where it came from (for arrays behind it).
-     */
-    long (*handler)(struct vcpu *v, void *arg, uint64_t untrusted_arg);
+    /* `d` is the domain that the argument names, or v's own; `arg` the dispatcher's copy. */
+    long (*handler)(struct vcpu *v, struct domain *d, void *arg);
     uint16_t size; /* of the argument struct; at most SUBOP_ARG_MAX */
     uint8_t copy;  /* enum subop_copy; OUT is copied when the handler returns >= 0 */
     bool privileged;
+    uint8_t policy;    /* POLICY_*: what it does to the domain that the argument names; NONE: it names none */
+    uint16_t domid_at; /* where in the argument the name stands */
 };
+#define SUBOP(fn, type, dir, ...)                                                                            \
+    {                                                                                                        \
+        .handler = fn, .size = sizeof(struct type), .copy = dir, ##__VA_ARGS__                               \
+    }
+#define SUBOP_ON(member, op, fn, type, dir, ...)                                                             \
+    SUBOP(fn, type, dir, .policy = op, .domid_at = offsetof(struct type, member), ##__VA_ARGS__)
 
 #define SUBOP_ARG_MAX 512
 

@@ -10,6 +10,7 @@
 #include <bh/types.h>
 
 enum policy_op {
+    POLICY_NONE,        /* no other domain is concerned: nothing to ask */
     POLICY_CONTROL,     /* domctl and whatever changes T as a whole */
     POLICY_INSPECT,     /* read state of T */
     POLICY_MAP_FOREIGN, /* map T's frames without a grant */

@@ -6,7 +6,8 @@ $(foreach t,events grants,$(eval $(call host_test,hv_model_$(t),tests/model/$(t)
 # Threads race through the real event channel code; TSan judges. It excludes ASan, so this is a build of its own.
 HV_THREADS := $(BUILD)/tests/hv_evtchn_threads
 HOST_TESTS += $(HV_THREADS)
-HV_THREADS_SOURCES := tests/unit/hv-events/threads.c $(wildcard hypervisor/common/evtchn*.c) hypervisor/common/virq.c
+HV_THREADS_SOURCES := tests/unit/hv-events/threads.c $(wildcard hypervisor/common/evtchn*.c) \
+                      $(addprefix hypervisor/common/,subop.c virq.c)
 $(HV_THREADS): $(HV_THREADS_SOURCES) hypervisor/common/evtchn_internal.h hypervisor/include/bh/evtchn.h
 	@mkdir -p $(@D)
 	$(CLANG) $(filter-out -fsanitize% -fno-sanitize%,$(TEST_CFLAGS)) -fsanitize=thread $(HV_HOST_CFLAGS) -pthread -o $@ \

@@ -16,7 +16,7 @@
 #define MEMORY_MAP_MAX  128
 #define M2P_PIECE_SHIFT 21 /* the ABI tells the table's frames in pieces of 2 MiB */
 
-static long op_machphys_mapping(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_machphys_mapping(struct vcpu *v, struct domain *d, void *arg)
 {
     *(struct xen_machphys_mapping *)arg = (struct xen_machphys_mapping){
         .v_start = M2P_START,
@@ -42,7 +42,7 @@ static uint64_t m2p_frame(uint64_t va)
     }
 }
 
-static long op_machphys_mfn_list(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_machphys_mfn_list(struct vcpu *v, struct domain *d, void *arg)
 {
     struct xen_machphys_mfn_list *list = arg;
     uint64_t pieces = DIV_ROUND_UP(max_page * sizeof(uint64_t), 1UL << M2P_PIECE_SHIFT);
@@ -57,10 +57,9 @@ static long op_machphys_mfn_list(struct vcpu *v, void *arg, uint64_t untrusted_a
     return 0;
 }
 
-static long op_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_memory_map(struct vcpu *v, struct domain *d, void *arg)
 {
     struct xen_memory_map *map = arg;
-    struct domain *d = v->domain;
     long rc = 0;
 
     spin_lock(&d->lock);
@@ -76,7 +75,7 @@ static long op_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
 
 _Static_assert(sizeof(struct e820_entry) == sizeof(struct xen_e820entry), "asm/e820.h");
 
-static long op_machine_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_machine_memory_map(struct vcpu *v, struct domain *d, void *arg)
 {
     struct xen_memory_map *map = arg;
 
@@ -87,46 +86,40 @@ static long op_machine_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_
     return 0;
 }
 
-static long op_set_memory_map(struct vcpu *v, void *arg, uint64_t untrusted_arg)
+static long op_set_memory_map(struct vcpu *v, struct domain *d, void *arg)
 {
-    const struct xen_foreign_memory_map *f = arg;
+    const struct xen_memory_map *map = &((const struct xen_foreign_memory_map *)arg)->map;
     struct xen_e820entry *entries, *former;
-    size_t bytes = f->map.nr_entries * sizeof(*entries);
-    struct domain *d;
-    int rc;
+    size_t bytes = map->nr_entries * sizeof(*entries);
 
-    if (!f->map.nr_entries || f->map.nr_entries > MEMORY_MAP_MAX)
-        return fail(v, -EINVAL, "set_memory_map: {0} entries, 1 to {1} are possible", f->map.nr_entries,
+    if (!map->nr_entries || map->nr_entries > MEMORY_MAP_MAX)
+        return fail(v, -EINVAL, "set_memory_map: {0} entries, 1 to {1} are possible", map->nr_entries,
                     MEMORY_MAP_MAX);
-    rc = domain_get_for(v, f->domid, POLICY_CONTROL, &d);
-    if (rc)
-        return rc;
     entries = kalloc(bytes);
-    if (!entries) {
-        rc = fail(v, -ENOMEM, "set_memory_map: no memory for {0} entries", f->map.nr_entries, 0);
-    } else if (copy_from_guest(v, entries, f->map.buffer, bytes)) {
+    if (!entries)
+        return fail(v, -ENOMEM, "set_memory_map: no memory for {0} entries", map->nr_entries, 0);
+    if (copy_from_guest(v, entries, map->buffer, bytes)) {
         kfree(entries);
-        rc = fail(v, -EFAULT, "set_memory_map: cannot read {0} entries at {1}", f->map.nr_entries,
-                  f->map.buffer);
-    } else {
-        spin_lock(&d->lock);
-        former = d->arch.memory_map;
-        d->arch.memory_map = entries;
-        d->arch.nr_memory_map = f->map.nr_entries;
-        spin_unlock(&d->lock);
-        kfree(former);
+        return fail(v, -EFAULT, "set_memory_map: cannot read {0} entries at {1}", map->nr_entries,
+                    map->buffer);
     }
-    domain_put(d);
-    return rc;
+    spin_lock(&d->lock);
+    former = d->arch.memory_map;
+    d->arch.memory_map = entries;
+    d->arch.nr_memory_map = map->nr_entries;
+    spin_unlock(&d->lock);
+    kfree(former);
+    return 0;
 }
 
 static const struct subop ops[] = {
-    [XENMEM_machphys_mfn_list] = {op_machphys_mfn_list, sizeof(struct xen_machphys_mfn_list), ARG_INOUT,
-                                  true},
-    [XENMEM_memory_map] = {op_memory_map, sizeof(struct xen_memory_map), ARG_INOUT, false},
-    [XENMEM_machine_memory_map] = {op_machine_memory_map, sizeof(struct xen_memory_map), ARG_INOUT, true},
-    [XENMEM_machphys_mapping] = {op_machphys_mapping, sizeof(struct xen_machphys_mapping), ARG_OUT, false},
-    [XENMEM_set_memory_map] = {op_set_memory_map, sizeof(struct xen_foreign_memory_map), ARG_IN, false},
+    [XENMEM_machphys_mfn_list] =
+        SUBOP(op_machphys_mfn_list, xen_machphys_mfn_list, ARG_INOUT, .privileged = true),
+    [XENMEM_memory_map] = SUBOP(op_memory_map, xen_memory_map, ARG_INOUT),
+    [XENMEM_machine_memory_map] = SUBOP(op_machine_memory_map, xen_memory_map, ARG_INOUT, .privileged = true),
+    [XENMEM_machphys_mapping] = SUBOP(op_machphys_mapping, xen_machphys_mapping, ARG_OUT),
+    [XENMEM_set_memory_map] =
+        SUBOP_ON(domid, POLICY_CONTROL, op_set_memory_map, xen_foreign_memory_map, ARG_IN),
 };
 
 long arch_memory_op(struct vcpu *v, unsigned int op, uint64_t untrusted_arg)
