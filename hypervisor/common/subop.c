@@ -48,3 +48,17 @@ long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsi
                     row->size);
     return ret;
 }
+
+long command_of(struct vcpu *v, uint64_t untrusted_op, uint32_t version, uint32_t *cmd)
+{
+    uint32_t head[COMMAND_HEAD / sizeof(uint32_t)]; /* command, interface version */
+
+    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
+        return fail(v, -EPERM, "hypercall: domain {0} does not control the machine", v->domain->id, 0);
+    if (copy_from_guest(v, head, untrusted_op, sizeof(head)))
+        return fail(v, -EFAULT, "hypercall: command at {0} cannot be read", untrusted_op, 0);
+    if (head[1] != version)
+        return fail(v, -EACCES, "hypercall: interface version {0} is not ours, {1}", head[1], version);
+    *cmd = head[0];
+    return 0;
+}

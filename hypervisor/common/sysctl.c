@@ -42,22 +42,22 @@ int bitmap_to_guest(struct vcpu *v, const struct xenctl_bitmap *map, uint64_t ma
     return 0;
 }
 
-static long op_readconsole(struct vcpu *v, struct xen_sysctl *op)
+static long op_readconsole(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_readconsole *r = &op->u.readconsole;
+    struct xen_sysctl_readconsole *r = arg;
 
     return console_ring_read(v, r->buffer, &r->count, &r->index, r->clear != 0, r->incremental != 0);
 }
 
-static long op_sched_id(struct vcpu *v, struct xen_sysctl *op)
+static long op_sched_id(struct vcpu *v, struct domain *self, void *arg)
 {
-    op->u.sched_id.sched_id = SCHED_CREDIT_ID;
+    ((struct xen_sysctl_sched_id *)arg)->sched_id = SCHED_CREDIT_ID;
     return 0;
 }
 
-static long op_getdomaininfolist(struct vcpu *v, struct xen_sysctl *op)
+static long op_getdomaininfolist(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_getdomaininfolist *l = &op->u.getdomaininfolist;
+    struct xen_sysctl_getdomaininfolist *l = arg;
     struct xen_domctl_getdomaininfo info;
     struct domain *d;
 
@@ -78,9 +78,9 @@ static long op_getdomaininfolist(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-static long op_debug_keys(struct vcpu *v, struct xen_sysctl *op)
+static long op_debug_keys(struct vcpu *v, struct domain *self, void *arg)
 {
-    const struct xen_sysctl_debug_keys *k = &op->u.debug_keys;
+    const struct xen_sysctl_debug_keys *k = arg;
     char keys[KEYS_MAX];
 
     if (k->nr_keys > KEYS_MAX || copy_from_guest(v, keys, k->keys, k->nr_keys) != 0)
@@ -91,9 +91,9 @@ static long op_debug_keys(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-static long op_getcpuinfo(struct vcpu *v, struct xen_sysctl *op)
+static long op_getcpuinfo(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_getcpuinfo *g = &op->u.getcpuinfo;
+    struct xen_sysctl_getcpuinfo *g = arg;
     uint32_t nr = MIN(g->max_cpus, 64u - (uint32_t)__builtin_clzl(arch_online_cpus()));
 
     for (uint32_t cpu = 0; cpu < nr; cpu++) {
@@ -108,9 +108,9 @@ static long op_getcpuinfo(struct vcpu *v, struct xen_sysctl *op)
 }
 
 /* Free memory is not kept by address: what fits any width is told for every width that RAM reaches. */
-static long op_availheap(struct vcpu *v, struct xen_sysctl *op)
+static long op_availheap(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_availheap *h = &op->u.availheap;
+    struct xen_sysctl_availheap *h = arg;
 
     if (h->node > 0)
         return fail(v, -EINVAL, "sysctl: availheap: there is no node {0}", (uint64_t)h->node, 0);
@@ -120,9 +120,9 @@ static long op_availheap(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-static long op_pm_op(struct vcpu *v, struct xen_sysctl *op)
+static long op_pm_op(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_pm_op *p = &op->u.pm_op;
+    struct xen_sysctl_pm_op *p = arg;
 
     switch (p->cmd) {
     case XEN_SYSCTL_pm_op_get_max_cstate:
@@ -139,21 +139,22 @@ static long op_pm_op(struct vcpu *v, struct xen_sysctl *op)
     }
 }
 
-static long op_get_pmstat(struct vcpu *v, struct xen_sysctl *op)
+static long op_get_pmstat(struct vcpu *v, struct domain *self, void *arg)
 {
     return fail(v, -ENODEV, "sysctl: get_pmstat: type {0}: the hypervisor does not manage power states",
-                op->u.get_pmstat.type, 0);
+                ((const struct xen_sysctl_get_pmstat *)arg)->type, 0);
 }
 
-static long op_page_offline(struct vcpu *v, struct xen_sysctl *op)
+static long op_page_offline(struct vcpu *v, struct domain *self, void *arg)
 {
-    return fail(v, -EOPNOTSUPP, "sysctl: page_offline: frames {0} to {1} stay in use",
-                op->u.page_offline.start, op->u.page_offline.end);
+    const struct xen_sysctl_page_offline_op *p = arg;
+
+    return fail(v, -EOPNOTSUPP, "sysctl: page_offline: frames {0} to {1} stay in use", p->start, p->end);
 }
 
-static long op_numainfo(struct vcpu *v, struct xen_sysctl *op)
+static long op_numainfo(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_numainfo *n = &op->u.numainfo;
+    struct xen_sysctl_numainfo *n = arg;
     struct xen_sysctl_meminfo mem = {.memsize = page_total() << PAGE_SHIFT,
                                      .memfree = page_free_count() << PAGE_SHIFT};
     uint32_t distance = LOCAL_DISTANCE;
@@ -211,9 +212,9 @@ static long cpupool_do(struct vcpu *v, struct xen_sysctl_cpupool_op *p)
     }
 }
 
-static long op_cpupool_op(struct vcpu *v, struct xen_sysctl *op)
+static long op_cpupool_op(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
+    struct xen_sysctl_cpupool_op *p = arg;
     uint32_t pool = p->cpupool_id;
     long rc = cpupool_do(v, p);
 
@@ -222,9 +223,9 @@ static long op_cpupool_op(struct vcpu *v, struct xen_sysctl *op)
                : fail(v, (int)rc, "sysctl: cpupool_op: operation {0} on pool {1} is refused", p->op, pool);
 }
 
-static long op_scheduler_op(struct vcpu *v, struct xen_sysctl *op)
+static long op_scheduler_op(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
+    struct xen_sysctl_scheduler_op *s = arg;
     struct xen_sysctl_credit_schedule *c = &s->u.sched_credit;
 
     if (s->sched_id != SCHED_CREDIT_ID || s->cmd > XEN_SYSCTL_SCHEDOP_getinfo ||
@@ -238,46 +239,31 @@ static long op_scheduler_op(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-struct row {
-    long (*handler)(struct vcpu *v, struct xen_sysctl *op);
-    bool copy_back;
-};
-static const struct row rows[] = {
-    [XEN_SYSCTL_readconsole] = {op_readconsole, true},
-    [XEN_SYSCTL_sched_id] = {op_sched_id, true},
-    [XEN_SYSCTL_getdomaininfolist] = {op_getdomaininfolist, true},
-    [XEN_SYSCTL_debug_keys] = {op_debug_keys, false},
-    [XEN_SYSCTL_getcpuinfo] = {op_getcpuinfo, true},
-    [XEN_SYSCTL_availheap] = {op_availheap, true},
-    [XEN_SYSCTL_get_pmstat] = {op_get_pmstat, false},
-    [XEN_SYSCTL_pm_op] = {op_pm_op, true},
-    [XEN_SYSCTL_page_offline_op] = {op_page_offline, false},
-    [XEN_SYSCTL_numainfo] = {op_numainfo, true},
-    [XEN_SYSCTL_cpupool_op] = {op_cpupool_op, true},
-    [XEN_SYSCTL_scheduler_op] = {op_scheduler_op, true},
+static const struct subop ops[] = {
+    [XEN_SYSCTL_readconsole] = SUBOP(op_readconsole, xen_sysctl_readconsole, ARG_INOUT),
+    [XEN_SYSCTL_sched_id] = SUBOP(op_sched_id, xen_sysctl_sched_id, ARG_OUT),
+    [XEN_SYSCTL_getdomaininfolist] = SUBOP(op_getdomaininfolist, xen_sysctl_getdomaininfolist, ARG_INOUT),
+    [XEN_SYSCTL_debug_keys] = SUBOP(op_debug_keys, xen_sysctl_debug_keys, ARG_IN),
+    [XEN_SYSCTL_getcpuinfo] = SUBOP(op_getcpuinfo, xen_sysctl_getcpuinfo, ARG_INOUT),
+    [XEN_SYSCTL_availheap] = SUBOP(op_availheap, xen_sysctl_availheap, ARG_INOUT),
+    [XEN_SYSCTL_get_pmstat] = SUBOP(op_get_pmstat, xen_sysctl_get_pmstat, ARG_IN),
+    [XEN_SYSCTL_pm_op] = SUBOP(op_pm_op, xen_sysctl_pm_op, ARG_INOUT),
+    [XEN_SYSCTL_page_offline_op] = SUBOP(op_page_offline, xen_sysctl_page_offline_op, ARG_IN),
+    [XEN_SYSCTL_numainfo] = SUBOP(op_numainfo, xen_sysctl_numainfo, ARG_INOUT),
+    [XEN_SYSCTL_cpupool_op] = SUBOP(op_cpupool_op, xen_sysctl_cpupool_op, ARG_INOUT),
+    [XEN_SYSCTL_scheduler_op] = SUBOP(op_scheduler_op, xen_sysctl_scheduler_op, ARG_INOUT),
 };
 
-long do_sysctl(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
-               unsigned long a5)
+_Static_assert(offsetof(struct xen_sysctl, u) == COMMAND_HEAD, "a command's argument follows its head");
+
+DECLARE_HYPERCALL(do_sysctl)
 {
-    struct xen_sysctl op;
-    bool copy_back = false;
-    long rc;
+    uint32_t cmd;
+    long rc = command_of(v, a1, XEN_SYSCTL_INTERFACE_VERSION, &cmd);
 
-    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
-        return fail(v, -EPERM, "sysctl: domain {0} does not control the machine", v->domain->id, 0);
-    if (copy_from_guest(v, &op, a1, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "sysctl: argument at {0} is not readable", a1, 0);
-    if (op.interface_version != XEN_SYSCTL_INTERFACE_VERSION)
-        return fail(v, -EACCES, "sysctl: interface version {0} is not ours, {1}", op.interface_version,
-                    XEN_SYSCTL_INTERFACE_VERSION);
-    if (op.cmd < ARRAY_SIZE(rows) && rows[op.cmd].handler != NULL) {
-        rc = rows[op.cmd].handler(v, &op);
-        copy_back = rows[op.cmd].copy_back;
-    } else {
-        rc = arch_sysctl(v, &op, a1, &copy_back);
-    }
-    if (copy_back && rc >= 0 && copy_to_guest(v, a1, &op, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "sysctl: argument at {0} is not writable", a1, 0);
-    return rc;
+    if (rc)
+        return rc;
+    if (cmd < ARRAY_SIZE(ops) && ops[cmd].handler)
+        return subop_dispatch(v, ops, ARRAY_SIZE(ops), cmd, a1 + COMMAND_HEAD);
+    return arch_sysctl(v, cmd, a1 + COMMAND_HEAD);
 }

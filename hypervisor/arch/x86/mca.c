@@ -72,8 +72,9 @@ static void describe_cpu(uint32_t cpu, struct mcinfo_logical_cpu *c)
     c->mc_nmsrvals = cpu_has(FEAT_MCA) && rdmsr_safe(MSR_MCG_CAP, &c->mc_msrvalues[0].value);
 }
 
-static long physcpuinfo(struct vcpu *v, struct xen_mc_physcpuinfo *p)
+static long op_physcpuinfo(struct vcpu *v, struct domain *self, void *arg)
 {
+    struct xen_mc_physcpuinfo *p = arg;
     cpumask_t online = arch_online_cpus();
     uint32_t n = (uint32_t)__builtin_popcountl(online), at = 0;
     struct mcinfo_logical_cpu c;
@@ -88,8 +89,10 @@ static long physcpuinfo(struct vcpu *v, struct xen_mc_physcpuinfo *p)
     return 0;
 }
 
-static long fetch(struct vcpu *v, struct xen_mc_fetch *f)
+static long op_fetch(struct vcpu *v, struct domain *self, void *arg)
 {
+    struct xen_mc_fetch *f = arg;
+
     switch (f->flags) {
     case XEN_MC_NONURGENT:
     case XEN_MC_URGENT:
@@ -105,30 +108,17 @@ static long fetch(struct vcpu *v, struct xen_mc_fetch *f)
     }
 }
 
-long do_mca(struct vcpu *v, unsigned long untrusted_op, unsigned long a2, unsigned long a3, unsigned long a4,
-            unsigned long a5)
-{
-    struct xen_mc op;
-    long rc;
+static const struct subop ops[] = {
+    [XEN_MC_fetch] = SUBOP(op_fetch, xen_mc_fetch, ARG_INOUT),
+    [XEN_MC_physcpuinfo] = SUBOP(op_physcpuinfo, xen_mc_physcpuinfo, ARG_INOUT),
+};
 
-    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
-        return fail(v, -EPERM, "mca: domain {0} does not control the machine", v->domain->id, 0);
-    if (copy_from_guest(v, &op, untrusted_op, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "mca: argument at {0} is not readable", untrusted_op, 0);
-    if (op.interface_version != XEN_MCA_INTERFACE_VERSION)
-        return fail(v, -EACCES, "mca: interface version {0} is not ours, {1}", op.interface_version,
-                    XEN_MCA_INTERFACE_VERSION);
-    switch (op.cmd) {
-    case XEN_MC_fetch:
-        rc = fetch(v, &op.u.mc_fetch);
-        break;
-    case XEN_MC_physcpuinfo:
-        rc = physcpuinfo(v, &op.u.mc_physcpuinfo);
-        break;
-    default:
-        return fail(v, -ENOSYS, "mca: operation {0} is not offered", op.cmd, 0);
-    }
-    if (rc == 0 && copy_to_guest(v, untrusted_op, &op, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "mca: argument at {0} is not writable", untrusted_op, 0);
-    return rc;
+_Static_assert(offsetof(struct xen_mc, u) == COMMAND_HEAD, "a command's argument follows its head");
+
+DECLARE_HYPERCALL(do_mca)
+{
+    uint32_t cmd;
+    long rc = command_of(v, a1, XEN_MCA_INTERFACE_VERSION, &cmd);
+
+    return rc ? rc : subop_dispatch(v, ops, ARRAY_SIZE(ops), cmd, a1 + COMMAND_HEAD);
 }

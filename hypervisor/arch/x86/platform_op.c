@@ -1,7 +1,6 @@
 /*
  * platform_op: clock, firmware facts, sleep, and what the machine's CPUs are, for the control domain only.
- * The argument is one struct with a command; each row handles its member of the union, and says whether the
- * result is copied back.
+ * A row per command.
  */
 #include <bh/arch.h>
 #include <bh/domain.h>
@@ -42,36 +41,38 @@ struct efi_system_table {
     uint64_t tables;
 };
 
-static long op_settime32(struct vcpu *v, struct xen_platform_op *op)
+static long op_settime32(struct vcpu *v, struct domain *self, void *arg)
 {
-    arch_set_wallclock(op->u.settime32.secs, op->u.settime32.nsecs, op->u.settime32.system_time);
+    const struct xenpf_settime32 *t = arg;
+
+    arch_set_wallclock(t->secs, t->nsecs, t->system_time);
     return 0;
 }
 
-static long op_settime64(struct vcpu *v, struct xen_platform_op *op)
+static long op_settime64(struct vcpu *v, struct domain *self, void *arg)
 {
-    if (op->u.settime64.mbz != 0)
-        return fail(v, -EINVAL, "platform: settime64: mbz is {0}", op->u.settime64.mbz, 0);
-    arch_set_wallclock(op->u.settime64.secs, op->u.settime64.nsecs, op->u.settime64.system_time);
+    const struct xenpf_settime64 *t = arg;
+
+    if (t->mbz != 0)
+        return fail(v, -EINVAL, "platform: settime64: mbz is {0}", t->mbz, 0);
+    arch_set_wallclock(t->secs, t->nsecs, t->system_time);
     return 0;
 }
 
-static long op_read_memtype(struct vcpu *v, struct xen_platform_op *op)
+static long op_read_memtype(struct vcpu *v, struct domain *self, void *arg)
 {
+    struct xenpf_read_memtype *m = arg;
     uint64_t cap, base, mask, size_mask = (1UL << boot_cpu.physaddr_bits) - PAGE_SIZE;
-    uint32_t reg = op->u.read_memtype.reg;
 
-    if (!rdmsr_safe(MSR_MTRR_CAP, &cap) || reg >= (cap & MTRR_CAP_COUNT) ||
-        !rdmsr_safe(MSR_MTRR_BASE(reg), &base) || !rdmsr_safe(MSR_MTRR_MASK(reg), &mask))
-        return fail(v, -EINVAL, "platform: read_memtype: the CPU has no variable memory type range {0}", reg,
-                    0);
-    op->u.read_memtype.mfn = 0;
-    op->u.read_memtype.nr_mfns = 0;
-    op->u.read_memtype.type = 0;
+    if (!rdmsr_safe(MSR_MTRR_CAP, &cap) || m->reg >= (cap & MTRR_CAP_COUNT) ||
+        !rdmsr_safe(MSR_MTRR_BASE(m->reg), &base) || !rdmsr_safe(MSR_MTRR_MASK(m->reg), &mask))
+        return fail(v, -EINVAL, "platform: read_memtype: the CPU has no variable memory type range {0}",
+                    m->reg, 0);
+    *m = (struct xenpf_read_memtype){.reg = m->reg};
     if (mask & MTRR_MASK_VALID) {
-        op->u.read_memtype.mfn = (base & size_mask) >> PAGE_SHIFT;
-        op->u.read_memtype.nr_mfns = ((~mask & size_mask) + PAGE_SIZE) >> PAGE_SHIFT;
-        op->u.read_memtype.type = base & 0xff;
+        m->mfn = (base & size_mask) >> PAGE_SHIFT;
+        m->nr_mfns = ((~mask & size_mask) + PAGE_SIZE) >> PAGE_SHIFT;
+        m->type = base & 0xff;
     }
     return 0;
 }
@@ -140,9 +141,9 @@ static long efi_info(struct vcpu *v, struct xenpf_firmware_info *fw)
     }
 }
 
-static long op_firmware_info(struct vcpu *v, struct xen_platform_op *op)
+static long op_firmware_info(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xenpf_firmware_info *fw = &op->u.firmware_info;
+    struct xenpf_firmware_info *fw = arg;
 
     switch (fw->type) {
     case XEN_FW_EFI_INFO:
@@ -161,9 +162,9 @@ static long op_firmware_info(struct vcpu *v, struct xen_platform_op *op)
     }
 }
 
-static long op_enter_acpi_sleep(struct vcpu *v, struct xen_platform_op *op)
+static long op_enter_acpi_sleep(struct vcpu *v, struct domain *self, void *arg)
 {
-    const struct xenpf_enter_acpi_sleep *s = &op->u.enter_acpi_sleep;
+    const struct xenpf_enter_acpi_sleep *s = arg;
     int rc;
 
     if (s->flags & ~XENPF_ACPI_SLEEP_EXTENDED || s->sleep_state < 1 || s->sleep_state > 5)
@@ -193,9 +194,9 @@ static bool cpu_online(uint32_t cpu)
     return cpu < NR_CPUS && (cpupool_cpus_in_service() & CPUMASK(cpu));
 }
 
-static long op_getidletime(struct vcpu *v, struct xen_platform_op *op)
+static long op_getidletime(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xenpf_getidletime *i = &op->u.getidletime;
+    struct xenpf_getidletime *i = arg;
     uint32_t nr = MIN(i->cpumap_nr_cpus, NR_CPUS), bytes = DIV_ROUND_UP(nr, 8);
     uint64_t map = 0;
 
@@ -219,9 +220,9 @@ static long op_getidletime(struct vcpu *v, struct xen_platform_op *op)
     return 0;
 }
 
-static long op_get_cpuinfo(struct vcpu *v, struct xen_platform_op *op)
+static long op_get_cpuinfo(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xenpf_pcpuinfo *p = &op->u.pcpu_info;
+    struct xenpf_pcpuinfo *p = arg;
 
     p->max_present = last_cpu();
     p->flags = XEN_PCPU_FLAGS_INVALID;
@@ -234,9 +235,9 @@ static long op_get_cpuinfo(struct vcpu *v, struct xen_platform_op *op)
     return 0;
 }
 
-static long op_get_cpu_version(struct vcpu *v, struct xen_platform_op *op)
+static long op_get_cpu_version(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xenpf_pcpu_version *p = &op->u.pcpu_version;
+    struct xenpf_pcpu_version *p = arg;
 
     if (!cpu_online(p->xen_cpuid)) {
         memset(p->vendor_id, 0, sizeof(p->vendor_id));
@@ -251,19 +252,19 @@ static long op_get_cpu_version(struct vcpu *v, struct xen_platform_op *op)
     return 0;
 }
 
-static long op_cpu_online(struct vcpu *v, struct xen_platform_op *op)
+static long op_cpu_online(struct vcpu *v, struct domain *self, void *arg)
 {
-    return cpu_hotplug(v, op->u.cpu_ol.cpuid, true);
+    return cpu_hotplug(v, ((const struct xenpf_cpu_ol *)arg)->cpuid, true);
 }
 
-static long op_cpu_offline(struct vcpu *v, struct xen_platform_op *op)
+static long op_cpu_offline(struct vcpu *v, struct domain *self, void *arg)
 {
-    return cpu_hotplug(v, op->u.cpu_ol.cpuid, false);
+    return cpu_hotplug(v, ((const struct xenpf_cpu_ol *)arg)->cpuid, false);
 }
 
-static long op_core_parking(struct vcpu *v, struct xen_platform_op *op)
+static long op_core_parking(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xenpf_core_parking *p = &op->u.core_parking;
+    struct xenpf_core_parking *p = arg;
 
     if (p->type == XEN_CORE_PARKING_GET)
         p->idle_nums = 0;
@@ -275,9 +276,9 @@ static long op_core_parking(struct vcpu *v, struct xen_platform_op *op)
 
 /* Only the time may be read this way. Returns how many entries were served; the first refused one says why.
  */
-static long op_resource_op(struct vcpu *v, struct xen_platform_op *op)
+static long op_resource_op(struct vcpu *v, struct domain *self, void *arg)
 {
-    const struct xenpf_resource_op *r = &op->u.resource_op;
+    const struct xenpf_resource_op *r = arg;
     struct xenpf_resource_entry e;
 
     if (!cpu_online(r->cpu) || r->nr_entries > RESOURCE_ENTRIES_MAX)
@@ -301,36 +302,27 @@ static long op_resource_op(struct vcpu *v, struct xen_platform_op *op)
     return r->nr_entries;
 }
 
-struct row {
-    long (*handler)(struct vcpu *v, struct xen_platform_op *op);
-    bool copy_back;
-};
-static const struct row rows[] = {
-    [XENPF_settime32] = {op_settime32, false},        [XENPF_settime64] = {op_settime64, false},
-    [XENPF_read_memtype] = {op_read_memtype, true},   [XENPF_get_cpu_version] = {op_get_cpu_version, true},
-    [XENPF_firmware_info] = {op_firmware_info, true}, [XENPF_enter_acpi_sleep] = {op_enter_acpi_sleep, false},
-    [XENPF_getidletime] = {op_getidletime, true},     [XENPF_get_cpuinfo] = {op_get_cpuinfo, true},
-    [XENPF_cpu_online] = {op_cpu_online, false},      [XENPF_cpu_offline] = {op_cpu_offline, false},
-    [XENPF_core_parking] = {op_core_parking, true},   [XENPF_resource_op] = {op_resource_op, false},
+static const struct subop ops[] = {
+    [XENPF_settime32] = SUBOP(op_settime32, xenpf_settime32, ARG_IN),
+    [XENPF_settime64] = SUBOP(op_settime64, xenpf_settime64, ARG_IN),
+    [XENPF_read_memtype] = SUBOP(op_read_memtype, xenpf_read_memtype, ARG_INOUT),
+    [XENPF_get_cpu_version] = SUBOP(op_get_cpu_version, xenpf_pcpu_version, ARG_INOUT),
+    [XENPF_firmware_info] = SUBOP(op_firmware_info, xenpf_firmware_info, ARG_INOUT),
+    [XENPF_enter_acpi_sleep] = SUBOP(op_enter_acpi_sleep, xenpf_enter_acpi_sleep, ARG_IN),
+    [XENPF_getidletime] = SUBOP(op_getidletime, xenpf_getidletime, ARG_INOUT),
+    [XENPF_get_cpuinfo] = SUBOP(op_get_cpuinfo, xenpf_pcpuinfo, ARG_INOUT),
+    [XENPF_cpu_online] = SUBOP(op_cpu_online, xenpf_cpu_ol, ARG_IN),
+    [XENPF_cpu_offline] = SUBOP(op_cpu_offline, xenpf_cpu_ol, ARG_IN),
+    [XENPF_core_parking] = SUBOP(op_core_parking, xenpf_core_parking, ARG_INOUT),
+    [XENPF_resource_op] = SUBOP(op_resource_op, xenpf_resource_op, ARG_IN),
 };
 
-long do_platform_op(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
-                    unsigned long a5)
+_Static_assert(offsetof(struct xen_platform_op, u) == COMMAND_HEAD, "a command's argument follows its head");
+
+DECLARE_HYPERCALL(do_platform_op)
 {
-    struct xen_platform_op op;
-    long rc;
+    uint32_t cmd;
+    long rc = command_of(v, a1, XENPF_INTERFACE_VERSION, &cmd);
 
-    if (!policy_allows(v->domain, POLICY_MACHINE, NULL))
-        return fail(v, -EPERM, "platform: domain {0} does not control the machine", v->domain->id, 0);
-    if (copy_from_guest(v, &op, a1, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "platform: argument at {0} is not readable", a1, 0);
-    if (op.interface_version != XENPF_INTERFACE_VERSION)
-        return fail(v, -EACCES, "platform: interface version {0} is not ours, {1}", op.interface_version,
-                    XENPF_INTERFACE_VERSION);
-    if (op.cmd >= ARRAY_SIZE(rows) || rows[op.cmd].handler == NULL)
-        return fail(v, -ENOSYS, "platform: operation {0} is not offered", op.cmd, 0);
-    rc = rows[op.cmd].handler(v, &op);
-    if (rc >= 0 && rows[op.cmd].copy_back && copy_to_guest(v, a1, &op, sizeof(op)) != 0)
-        return fail(v, -EFAULT, "platform: argument at {0} is not writable", a1, 0);
-    return rc;
+    return rc ? rc : subop_dispatch(v, ops, ARRAY_SIZE(ops), cmd, a1 + COMMAND_HEAD);
 }

@@ -25,11 +25,11 @@ static uint32_t last_cpu(void)
     return 63u - (uint32_t)__builtin_clzl(arch_online_cpus());
 }
 
-static long op_physinfo(struct vcpu *v, struct xen_sysctl *op)
+static long op_physinfo(struct vcpu *v, struct domain *self, void *arg)
 {
     static const uint8_t words[8] = {CPUID_1_EDX,  CPUID_1_ECX, CPUID_E1_EDX, CPUID_E1_ECX,
                                      CPUID_D1_EAX, CPUID_7_EBX, CPUID_7_ECX,  CPUID_E7_EDX};
-    struct xen_sysctl_physinfo *p = &op->u.physinfo;
+    struct xen_sysctl_physinfo *p = arg;
 
     *p = (struct xen_sysctl_physinfo){
         .threads_per_core = boot_cpu.threads_per_core,
@@ -51,9 +51,9 @@ static long op_physinfo(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-static long op_cputopoinfo(struct vcpu *v, struct xen_sysctl *op)
+static long op_cputopoinfo(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_cputopoinfo *t = &op->u.cputopoinfo;
+    struct xen_sysctl_cputopoinfo *t = arg;
     uint32_t nr = last_cpu() + 1;
 
     for (uint32_t cpu = 0; t->cputopo != 0 && cpu < MIN(nr, t->num_cpus); cpu++) {
@@ -71,9 +71,9 @@ static long op_cputopoinfo(struct vcpu *v, struct xen_sysctl *op)
     return 0;
 }
 
-static long op_pcitopoinfo(struct vcpu *v, struct xen_sysctl *op)
+static long op_pcitopoinfo(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_pcitopoinfo *t = &op->u.pcitopoinfo;
+    struct xen_sysctl_pcitopoinfo *t = arg;
 
     for (uint32_t i = 0; i < t->num_devs; i++) {
         struct physdev_pci_device dev;
@@ -109,9 +109,9 @@ long cpu_hotplug(struct vcpu *v, uint32_t cpu, bool online)
     return 0;
 }
 
-static long op_cpu_hotplug(struct vcpu *v, struct xen_sysctl *op)
+static long op_cpu_hotplug(struct vcpu *v, struct domain *self, void *arg)
 {
-    const struct xen_sysctl_cpu_hotplug *h = &op->u.cpu_hotplug;
+    const struct xen_sysctl_cpu_hotplug *h = arg;
 
     if (h->op > XEN_SYSCTL_CPU_HOTPLUG_OFFLINE)
         return fail(v, -EOPNOTSUPP,
@@ -120,9 +120,9 @@ static long op_cpu_hotplug(struct vcpu *v, struct xen_sysctl *op)
 }
 
 /* We level CPUID by emulating it for kernels; we do not mask it in hardware. */
-static long op_levelling_caps(struct vcpu *v, struct xen_sysctl *op)
+static long op_levelling_caps(struct vcpu *v, struct domain *self, void *arg)
 {
-    op->u.cpu_levelling_caps.caps = 0;
+    ((struct xen_sysctl_cpu_levelling_caps *)arg)->caps = 0;
     return 0;
 }
 
@@ -163,9 +163,9 @@ static struct xen_cpuid_leaf *pv_leaves(struct vcpu *v, uint32_t *n)
     return leaves;
 }
 
-static long op_cpu_featureset(struct vcpu *v, struct xen_sysctl *op)
+static long op_cpu_featureset(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_cpu_featureset *f = &op->u.cpu_featureset;
+    struct xen_sysctl_cpu_featureset *f = arg;
     struct xen_cpuid_leaf *leaves;
     uint32_t n, word, have = MIN(f->nr_features, (uint32_t)NR_FEATURE_WORDS);
     long rc = 0;
@@ -194,9 +194,9 @@ static long op_cpu_featureset(struct vcpu *v, struct xen_sysctl *op)
     return rc;
 }
 
-static long op_cpu_policy(struct vcpu *v, struct xen_sysctl *op)
+static long op_cpu_policy(struct vcpu *v, struct domain *self, void *arg)
 {
-    struct xen_sysctl_cpu_policy *p = &op->u.cpu_policy;
+    struct xen_sysctl_cpu_policy *p = arg;
     const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
     struct xen_cpuid_leaf *leaves;
     uint32_t n;
@@ -223,23 +223,17 @@ static long op_cpu_policy(struct vcpu *v, struct xen_sysctl *op)
     return rc;
 }
 
-static const struct {
-    long (*handler)(struct vcpu *v, struct xen_sysctl *op);
-    bool copy_back;
-} rows[] = {
-    [XEN_SYSCTL_physinfo] = {op_physinfo, true},
-    [XEN_SYSCTL_cpu_hotplug] = {op_cpu_hotplug, false},
-    [XEN_SYSCTL_cputopoinfo] = {op_cputopoinfo, true},
-    [XEN_SYSCTL_pcitopoinfo] = {op_pcitopoinfo, true},
-    [XEN_SYSCTL_get_cpu_levelling_caps] = {op_levelling_caps, true},
-    [XEN_SYSCTL_get_cpu_featureset] = {op_cpu_featureset, true},
-    [XEN_SYSCTL_get_cpu_policy] = {op_cpu_policy, true},
+static const struct subop ops[] = {
+    [XEN_SYSCTL_physinfo] = SUBOP(op_physinfo, xen_sysctl_physinfo, ARG_OUT),
+    [XEN_SYSCTL_cpu_hotplug] = SUBOP(op_cpu_hotplug, xen_sysctl_cpu_hotplug, ARG_IN),
+    [XEN_SYSCTL_cputopoinfo] = SUBOP(op_cputopoinfo, xen_sysctl_cputopoinfo, ARG_INOUT),
+    [XEN_SYSCTL_pcitopoinfo] = SUBOP(op_pcitopoinfo, xen_sysctl_pcitopoinfo, ARG_INOUT),
+    [XEN_SYSCTL_get_cpu_levelling_caps] = SUBOP(op_levelling_caps, xen_sysctl_cpu_levelling_caps, ARG_OUT),
+    [XEN_SYSCTL_get_cpu_featureset] = SUBOP(op_cpu_featureset, xen_sysctl_cpu_featureset, ARG_INOUT),
+    [XEN_SYSCTL_get_cpu_policy] = SUBOP(op_cpu_policy, xen_sysctl_cpu_policy, ARG_INOUT),
 };
 
-long arch_sysctl(struct vcpu *v, struct xen_sysctl *op, uint64_t untrusted_op, bool *copyback)
+long arch_sysctl(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
 {
-    if (op->cmd >= ARRAY_SIZE(rows) || rows[op->cmd].handler == NULL)
-        return fail(v, -ENOSYS, "sysctl: operation {0} is not offered", op->cmd, 0);
-    *copyback = rows[op->cmd].copy_back;
-    return rows[op->cmd].handler(v, op);
+    return subop_dispatch(v, ops, ARRAY_SIZE(ops), cmd, untrusted_arg);
 }

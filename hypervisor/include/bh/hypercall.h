@@ -56,6 +56,14 @@ struct subop {
 long subop_dispatch(struct vcpu *v, const struct subop *table, size_t rows, unsigned long op,
                     uint64_t untrusted_arg);
 
+/*
+ * Control of the machine: an operation's argument is one struct that begins with a command and an interface version,
+ * COMMAND_HEAD bytes in all; the command's own argument follows. Checks who asks and the version, and gives the
+ * command, a row of a table that subop_dispatch() takes. 0, -EPERM, -EFAULT, -EACCES.
+ */
+#define COMMAND_HEAD 8
+long must_check command_of(struct vcpu *v, uint64_t untrusted_op, uint32_t version, uint32_t *cmd);
+
 #define DECLARE_HYPERCALL(name)                                                                              \
     long name(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,        \
               unsigned long a5)

@@ -293,7 +293,7 @@ FAKE long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, u
     return -ENOSYS;
 }
 
-FAKE long arch_sysctl(struct vcpu *v, struct xen_sysctl *op, uint64_t untrusted_op, bool *copyback)
+FAKE long arch_sysctl(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
 {
     return -ENOSYS;
 }
