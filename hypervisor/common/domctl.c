@@ -387,57 +387,41 @@ static long op_set_virq_handler(struct vcpu *v, struct domain *d, struct xen_dom
 
 /* --- Dispatch --- */
 
-#define NO_DOMAIN 1 /* the command names none, or finds it by itself */
-#define OTHER     2 /* not the caller's own domain */
-#define COPY      4 /* the struct goes back to the caller */
-
-static const struct row {
-    long (*handler)(struct vcpu *v, struct domain *d, struct xen_domctl *op);
-    uint8_t flags;
-} rows[] = {
-    [XEN_DOMCTL_createdomain] = {op_createdomain, NO_DOMAIN | COPY},
-    [XEN_DOMCTL_destroydomain] = {op_destroydomain, OTHER},
-    [XEN_DOMCTL_pausedomain] = {op_pausedomain, OTHER},
-    [XEN_DOMCTL_unpausedomain] = {op_unpausedomain, OTHER},
-    [XEN_DOMCTL_getdomaininfo] = {op_getdomaininfo, NO_DOMAIN | COPY},
+static const struct domctl_row rows[] = {
+    [XEN_DOMCTL_createdomain] = {op_createdomain, DOMCTL_NO_DOMAIN | DOMCTL_COPY},
+    [XEN_DOMCTL_destroydomain] = {op_destroydomain, DOMCTL_OTHER},
+    [XEN_DOMCTL_pausedomain] = {op_pausedomain, DOMCTL_OTHER},
+    [XEN_DOMCTL_unpausedomain] = {op_unpausedomain, DOMCTL_OTHER},
+    [XEN_DOMCTL_getdomaininfo] = {op_getdomaininfo, DOMCTL_NO_DOMAIN | DOMCTL_COPY},
     [XEN_DOMCTL_setvcpuaffinity] = {op_setvcpuaffinity, 0},
     [XEN_DOMCTL_getvcpuaffinity] = {op_getvcpuaffinity, 0},
     [XEN_DOMCTL_max_mem] = {op_max_mem, 0},
-    [XEN_DOMCTL_getvcpuinfo] = {op_getvcpuinfo, COPY},
-    [XEN_DOMCTL_max_vcpus] = {op_max_vcpus, OTHER},
-    [XEN_DOMCTL_scheduler_op] = {op_scheduler_op, COPY},
+    [XEN_DOMCTL_getvcpuinfo] = {op_getvcpuinfo, DOMCTL_COPY},
+    [XEN_DOMCTL_max_vcpus] = {op_max_vcpus, DOMCTL_OTHER},
+    [XEN_DOMCTL_scheduler_op] = {op_scheduler_op, DOMCTL_COPY},
     [XEN_DOMCTL_setdomainhandle] = {op_setdomainhandle, 0},
-    [XEN_DOMCTL_setdebugging] = {op_setdebugging, OTHER},
+    [XEN_DOMCTL_setdebugging] = {op_setdebugging, DOMCTL_OTHER},
     [XEN_DOMCTL_irq_permission] = {op_irq_permission, 0},
     [XEN_DOMCTL_iomem_permission] = {op_iomem_permission, 0},
     [XEN_DOMCTL_memory_mapping] = {op_memory_mapping, 0},
     [XEN_DOMCTL_settimeoffset] = {op_settimeoffset, 0},
-    [XEN_DOMCTL_resumedomain] = {op_resumedomain, OTHER},
+    [XEN_DOMCTL_resumedomain] = {op_resumedomain, DOMCTL_OTHER},
     [XEN_DOMCTL_subscribe] = {op_subscribe, 0},
-    [XEN_DOMCTL_set_target] = {op_set_target, OTHER},
+    [XEN_DOMCTL_set_target] = {op_set_target, DOMCTL_OTHER},
     [XEN_DOMCTL_set_virq_handler] = {op_set_virq_handler, 0},
     [XEN_DOMCTL_setnodeaffinity] = {op_setnodeaffinity, 0},
     [XEN_DOMCTL_getnodeaffinity] = {op_getnodeaffinity, 0},
-    [XEN_DOMCTL_soft_reset] = {op_soft_reset, OTHER},
+    [XEN_DOMCTL_soft_reset] = {op_soft_reset, DOMCTL_OTHER},
 };
 
-static long run(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
-                bool *copy_back)
+static const struct domctl_row *row_of(uint32_t cmd)
 {
-    const struct row *row = op->cmd < ARRAY_SIZE(rows) ? &rows[op->cmd] : NULL;
-
-    if (row == NULL || row->handler == NULL)
-        return arch_domctl(v, d, op, untrusted_op, copy_back);
-    if ((row->flags & OTHER) && d == v->domain)
-        return fail(v, -EINVAL, "domctl: operation {0} on the caller's own domain", op->cmd, 0);
-    *copy_back = row->flags & COPY;
-    return row->handler(v, d, op);
+    return cmd < ARRAY_SIZE(rows) && rows[cmd].handler != NULL ? &rows[cmd] : arch_domctl(cmd);
 }
 
 /* The domain that the command names, referenced; NULL with *rc 0: it names none. */
-static struct domain *target_of(struct vcpu *v, const struct xen_domctl *op, long *rc)
+static struct domain *target_of(struct vcpu *v, const struct xen_domctl *op, bool none, long *rc)
 {
-    bool none = op->cmd < ARRAY_SIZE(rows) && (rows[op->cmd].flags & NO_DOMAIN);
     struct domain *d = none ? NULL : domain_get(op->domain);
 
     *rc = 0;
@@ -457,11 +441,19 @@ static struct domain *target_of(struct vcpu *v, const struct xen_domctl *op, lon
     return d;
 }
 
-long do_domctl(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long a3, unsigned long a4,
-               unsigned long a5)
+static long run(struct vcpu *v, const struct domctl_row *row, struct domain *d, struct xen_domctl *op)
 {
+    if (row == NULL)
+        return fail(v, -ENOSYS, "domctl: operation {0} is not offered (domain {1})", op->cmd, d->id);
+    if ((row->flags & DOMCTL_OTHER) && d == v->domain)
+        return fail(v, -EINVAL, "domctl: operation {0} on the caller's own domain", op->cmd, 0);
+    return row->handler(v, d, op);
+}
+
+DECLARE_HYPERCALL(do_domctl)
+{
+    const struct domctl_row *row;
     struct xen_domctl op;
-    bool copy_back = false;
     struct domain *d;
     long rc;
 
@@ -471,15 +463,16 @@ long do_domctl(struct vcpu *v, unsigned long a1, unsigned long a2, unsigned long
         return fail(v, domain_is_control(v->domain) ? -EACCES : -EPERM,
                     "domctl: interface version {0} is not ours, {1}", op.interface_version,
                     XEN_DOMCTL_INTERFACE_VERSION);
-    d = target_of(v, &op, &rc);
+    row = row_of(op.cmd);
+    d = target_of(v, &op, row != NULL && (row->flags & DOMCTL_NO_DOMAIN), &rc);
     if (rc != 0)
         return rc;
-    rc = run(v, d, &op, a1, &copy_back);
+    rc = run(v, row, d, &op);
     if (d != NULL)
         domain_put(d);
     if (rc == -EAGAIN)
         return hypercall_restart(v, a1, a2, a3, a4, a5);
-    if (copy_back && copy_to_guest(v, a1, &op, sizeof(op)) != 0)
+    if (row != NULL && (row->flags & DOMCTL_COPY) && copy_to_guest(v, a1, &op, sizeof(op)) != 0)
         return fail(v, -EFAULT, "domctl: argument at {0} is not writable", a1, 0);
     return rc;
 }

@@ -212,8 +212,6 @@ static long op_settscinfo(struct vcpu *v, struct domain *d, struct xen_domctl *o
     if (t->tsc_mode != TSC_MODE_DEFAULT && t->tsc_mode != TSC_MODE_NEVER)
         return fail(v, -EOPNOTSUPP, "settscinfo: mode {0}: the counter is not emulated (0 and 2 are offered)",
                     t->tsc_mode, 0);
-    if (d == v->domain)
-        return fail(v, -EINVAL, "settscinfo: the caller's own domain", 0, 0);
     d->arch.tsc_mode = t->tsc_mode;
     d->arch.tsc_offset = arch_now() - t->elapsed_nsec;
     d->arch.tsc_incarnation = t->incarnation + 1;
@@ -473,38 +471,31 @@ static long op_set_paging_mempool(struct vcpu *v, struct domain *d, struct xen_d
                       "set_paging_mempool_size: {1} bytes: PV domain {0} has no paging memory", d->id, size);
 }
 
-static const struct {
-    long (*handler)(struct vcpu *v, struct domain *d, struct xen_domctl *op);
-    bool copy_back;
-} rows[] = {
-    [XEN_DOMCTL_setvcpucontext] = {op_setvcpucontext, false},
-    [XEN_DOMCTL_getvcpucontext] = {op_getvcpucontext, false},
-    [XEN_DOMCTL_getpageframeinfo3] = {op_getpageframeinfo3, false},
-    [XEN_DOMCTL_hypercall_init] = {op_hypercall_init, false},
-    [XEN_DOMCTL_ioport_permission] = {op_ioport_permission, false},
-    [XEN_DOMCTL_set_address_size] = {op_set_address_size, false},
-    [XEN_DOMCTL_get_address_size] = {op_get_address_size, true},
-    [XEN_DOMCTL_sendtrigger] = {op_sendtrigger, false},
-    [XEN_DOMCTL_settscinfo] = {op_settscinfo, false},
-    [XEN_DOMCTL_gettscinfo] = {op_gettscinfo, true},
-    [XEN_DOMCTL_get_cpu_policy] = {op_get_cpu_policy, true},
-    [XEN_DOMCTL_set_cpu_policy] = {op_set_cpu_policy, true},
-    [XEN_DOMCTL_get_ext_vcpucontext] = {op_get_ext_vcpucontext, true},
-    [XEN_DOMCTL_set_ext_vcpucontext] = {op_set_ext_vcpucontext, false},
-    [XEN_DOMCTL_getvcpuextstate] = {op_getvcpuextstate, true},
-    [XEN_DOMCTL_setvcpuextstate] = {op_setvcpuextstate, false},
-    [XEN_DOMCTL_get_vcpu_msrs] = {op_get_vcpu_msrs, true},
-    [XEN_DOMCTL_set_vcpu_msrs] = {op_set_vcpu_msrs, true},
-    [XEN_DOMCTL_shadow_op] = {op_shadow_op, true},
-    [XEN_DOMCTL_get_paging_mempool_size] = {op_get_paging_mempool, true},
-    [XEN_DOMCTL_set_paging_mempool_size] = {op_set_paging_mempool, false},
+static const struct domctl_row rows[] = {
+    [XEN_DOMCTL_setvcpucontext] = {op_setvcpucontext, 0},
+    [XEN_DOMCTL_getvcpucontext] = {op_getvcpucontext, 0},
+    [XEN_DOMCTL_getpageframeinfo3] = {op_getpageframeinfo3, 0},
+    [XEN_DOMCTL_hypercall_init] = {op_hypercall_init, 0},
+    [XEN_DOMCTL_ioport_permission] = {op_ioport_permission, 0},
+    [XEN_DOMCTL_set_address_size] = {op_set_address_size, 0},
+    [XEN_DOMCTL_get_address_size] = {op_get_address_size, DOMCTL_COPY},
+    [XEN_DOMCTL_sendtrigger] = {op_sendtrigger, 0},
+    [XEN_DOMCTL_settscinfo] = {op_settscinfo, DOMCTL_OTHER},
+    [XEN_DOMCTL_gettscinfo] = {op_gettscinfo, DOMCTL_COPY},
+    [XEN_DOMCTL_get_cpu_policy] = {op_get_cpu_policy, DOMCTL_COPY},
+    [XEN_DOMCTL_set_cpu_policy] = {op_set_cpu_policy, DOMCTL_COPY},
+    [XEN_DOMCTL_get_ext_vcpucontext] = {op_get_ext_vcpucontext, DOMCTL_COPY},
+    [XEN_DOMCTL_set_ext_vcpucontext] = {op_set_ext_vcpucontext, 0},
+    [XEN_DOMCTL_getvcpuextstate] = {op_getvcpuextstate, DOMCTL_COPY},
+    [XEN_DOMCTL_setvcpuextstate] = {op_setvcpuextstate, 0},
+    [XEN_DOMCTL_get_vcpu_msrs] = {op_get_vcpu_msrs, DOMCTL_COPY},
+    [XEN_DOMCTL_set_vcpu_msrs] = {op_set_vcpu_msrs, DOMCTL_COPY},
+    [XEN_DOMCTL_shadow_op] = {op_shadow_op, DOMCTL_COPY},
+    [XEN_DOMCTL_get_paging_mempool_size] = {op_get_paging_mempool, DOMCTL_COPY},
+    [XEN_DOMCTL_set_paging_mempool_size] = {op_set_paging_mempool, 0},
 };
 
-long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
-                 bool *copyback)
+const struct domctl_row *arch_domctl(uint32_t cmd)
 {
-    if (op->cmd >= ARRAY_SIZE(rows) || rows[op->cmd].handler == NULL)
-        return fail(v, -ENOSYS, "domctl: operation {0} is not offered (domain {1})", op->cmd, d->id);
-    *copyback = rows[op->cmd].copy_back;
-    return rows[op->cmd].handler(v, d, op);
+    return cmd < ARRAY_SIZE(rows) && rows[cmd].handler != NULL ? &rows[cmd] : NULL;
 }

@@ -68,9 +68,6 @@ void arch_dump_vcpu(struct vcpu *v);
 
 /* Operations whose ABI is the machine's */
 long arch_memory_op(struct vcpu *v, unsigned int op, uint64_t untrusted_arg);
-struct xen_domctl;
-long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
-                 bool *copyback);
 long arch_sysctl(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg);
 /* Guest-visible mapping made by a grant: map frame at `address` (or through the PTE at it), undo, replace. */
 int must_check arch_grant_map(struct vcpu *v, uint64_t address, mfn_t mfn, unsigned int flags);

@@ -6,6 +6,17 @@
 #include <public/domctl.h>
 #include <public/sysctl.h>
 
+/* Who handles a command of domctl, and what holds before. */
+struct domctl_row {
+    long (*handler)(struct vcpu *v, struct domain *d, struct xen_domctl *op);
+    uint8_t flags;
+};
+#define DOMCTL_NO_DOMAIN 1 /* the command names none, or finds it by itself */
+#define DOMCTL_OTHER     2 /* not the caller's own domain */
+#define DOMCTL_COPY      4 /* the struct goes back to the caller, whatever the result */
+/* The machine's commands; NULL: there is none of this number. */
+const struct domctl_row *arch_domctl(uint32_t cmd);
+
 /* A domain as the toolstack sees it. */
 void domctl_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 /* The machine's members of it, zero before. */

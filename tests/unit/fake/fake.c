@@ -287,10 +287,9 @@ FAKE long arch_memory_op(struct vcpu *v, unsigned int op, uint64_t untrusted_arg
     return -ENOSYS;
 }
 
-FAKE long arch_domctl(struct vcpu *v, struct domain *d, struct xen_domctl *op, uint64_t untrusted_op,
-                      bool *copyback)
+FAKE const struct domctl_row *arch_domctl(uint32_t cmd)
 {
-    return -ENOSYS;
+    return NULL;
 }
 
 FAKE long arch_sysctl(struct vcpu *v, uint32_t cmd, uint64_t untrusted_arg)
