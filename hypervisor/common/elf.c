@@ -135,7 +135,6 @@ static const char *load_segment(struct elf_kernel *k, const struct image *image,
 {
     struct elf_segment s = {
         .file_offset = read_le(phdr + 8, 8),
-        .vaddr = read_le(phdr + 16, 8),
         .paddr = read_le(phdr + 24, 8),
         .file_size = read_le(phdr + 32, 8),
         .memory_size = read_le(phdr + 40, 8),

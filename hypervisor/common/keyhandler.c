@@ -74,11 +74,6 @@ static void show_time(void)
     timer_dump();
 }
 
-static void reboot_now(void)
-{
-    arch_machine_reboot();
-}
-
 static void show_help(void);
 
 static const struct {
@@ -94,7 +89,7 @@ static const struct {
     {'m', "memory", show_memory},
     {'r', "run queues", sched_dump},
     {'t', "time and timers", show_time},
-    {'R', "reboot the machine", reboot_now},
+    {'R', "reboot the machine", arch_machine_reboot},
 };
 
 static void show_help(void)

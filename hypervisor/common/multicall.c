@@ -36,9 +36,11 @@ static long restart_inside(struct vcpu *v, struct multicall_entry *e, uint64_t u
     return hypercall_restart(v, untrusted_entry, left, 0, 0, 0);
 }
 
-static long run_list(struct vcpu *v, uint64_t untrusted_entry, uint32_t left)
+long do_multicall(struct vcpu *v, unsigned long untrusted_entry, unsigned long count, unsigned long a3,
+                  unsigned long a4, unsigned long a5)
 {
     struct multicall_entry batch[BATCH];
+    uint32_t left = (uint32_t)count;
     bool first = true;
 
     while (left) {
@@ -66,15 +68,4 @@ static long run_list(struct vcpu *v, uint64_t untrusted_entry, uint32_t left)
         }
     }
     return 0;
-}
-
-long do_multicall(struct vcpu *v, unsigned long untrusted_list, unsigned long count, unsigned long a3,
-                  unsigned long a4, unsigned long a5)
-{
-    long ret;
-
-    v->in_multicall = true;
-    ret = run_list(v, untrusted_list, (uint32_t)count);
-    v->in_multicall = false;
-    return ret;
 }

@@ -86,11 +86,7 @@ static const uint8_t *get_table(acpi_map_fn map, paddr_t pa, uint32_t *size)
 
 static void madt_lapic(struct acpi_facts *f, uint32_t apic_id, uint32_t acpi_id, uint32_t flags)
 {
-    if (!(flags & 1)) {
-        f->nr_disabled_cpus++;
-        return;
-    }
-    if (f->nr_cpus < NR_CPUS)
+    if ((flags & 1) && f->nr_cpus < NR_CPUS)
         f->cpu[f->nr_cpus++] = (struct acpi_cpu){apic_id, acpi_id};
 }
 
@@ -133,17 +129,12 @@ static void parse_fadt(struct acpi_facts *f, const uint8_t *t, uint32_t size)
     if (size < 116)
         return;
     flags = get32(t + 112);
-    f->facs = get32(t + 36);
-    f->sci_gsi = get16(t + 46);
     f->pm1a_evt = get32(t + 56);
     f->pm1b_evt = get32(t + 60);
     f->pm1a_cnt = get32(t + 64);
     f->pm1b_cnt = get32(t + 68);
     f->pm_timer_port = get32(t + 76);
-    f->pm1_evt_len = t[88];
-    f->has_8042 = size < 132 || (get16(t + 109) & 2);
     f->no_rtc = size >= 132 && (get16(t + 109) & 0x20);
-    f->pm_timer_32bit = flags & (1u << 8);
     f->hw_reduced = flags & (1u << 20);
     if ((flags & (1u << 10)) && size >= 129) {
         f->reset_reg = (struct acpi_gas){t[116], t[117], t[118], t[119], get64(t + 120)};

@@ -21,7 +21,6 @@ int arch_domain_create(struct domain *d)
 {
     if (d->kind != KIND_PV)
         return 0;
-    d->arch.tsc_khz = tsc_khz;
     d->arch.tsc_incarnation = 1;
     d->arch.perdomain_l3 = page_alloc(0, 0);
     if (!d->arch.perdomain_l3)

@@ -407,7 +407,6 @@ static long op_setvcpuextstate(struct vcpu *v, struct domain *d, struct xen_domc
     if (t != NULL) {
         memcpy(t->arch.fpu, area, bytes);
         t->arch.xcr0 = header[0];
-        t->arch.fpu_used = true;
         vcpu_unpause(t);
     } else if (rc == 0) {
         rc = -ESRCH;

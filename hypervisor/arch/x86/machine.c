@@ -40,11 +40,6 @@ static void pic_disable(void)
     outb(PIC2_DATA, 0xff);
 }
 
-static const void *map_table(paddr_t pa, uint64_t size)
-{
-    return iomap_ram(pa, size);
-}
-
 static void print_machine(const struct boot_info *bi)
 {
     uint64_t ram = 0;
@@ -78,7 +73,7 @@ static void reserve_own_mmio(void)
 
 void arch_machine_init(const struct boot_info *bi)
 {
-    const char *error = acpi_parse(bi->rsdp, map_table, &acpi);
+    const char *error = acpi_parse(bi->rsdp, iomap_ram, &acpi);
 
     if (error)
         boot_die(error);

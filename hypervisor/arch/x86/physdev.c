@@ -309,7 +309,6 @@ static long op_dbgp(struct vcpu *v, struct domain *d, void *arg)
 }
 
 #define ROW(op, fn, type, dir, ...) [PHYSDEVOP_##op] = SUBOP(fn, physdev_##type, dir, ##__VA_ARGS__)
-#define PRIVILEGED                  .privileged = true
 static const struct subop physdev_table[] = {
     ROW(irq_status_query, op_irq_status_query, irq_status_query, ARG_INOUT),
     ROW(set_iopl, op_set_iopl, set_iopl, ARG_IN),

@@ -198,17 +198,12 @@ static void calibrate(void)
 
 /* ---- the present ---- */
 
-uint64_t arch_now_at(uint64_t tsc)
+uint64_t arch_now(void)
 {
     const struct percpu *p = this_percpu();
 
     return p->ns_base +
-           (uint64_t)(((unsigned __int128)(tsc - p->tsc_base) * tsc_scale.mul) >> tsc_shift_right);
-}
-
-uint64_t arch_now(void)
-{
-    return arch_now_at(rdtsc());
+           (uint64_t)(((unsigned __int128)(rdtsc() - p->tsc_base) * tsc_scale.mul) >> tsc_shift_right);
 }
 
 void udelay(unsigned int us)

@@ -82,7 +82,6 @@ struct vcpu {
 
     /* Set by hypercall_restart() for a handler that returns HYPERCALL_RESTART. */
     unsigned long restart_args[5];
-    bool in_multicall;
 
     struct cause cause;
 

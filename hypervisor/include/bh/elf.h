@@ -13,7 +13,7 @@
 struct elf_segment {
     uint64_t file_offset, file_size; /* bytes in the image */
     uint64_t memory_size;            /* >= file_size; the rest is zero */
-    uint64_t vaddr, paddr;
+    uint64_t paddr;
 };
 
 struct elf_kernel {

@@ -98,7 +98,6 @@ static void facts_are_found(void **state)
     assert_int_equal(facts.nr_cpus, 3);
     assert_int_equal(facts.cpu[1].apic_id, 2);
     assert_int_equal(facts.cpu[2].apic_id, 0x100);
-    assert_int_equal(facts.nr_disabled_cpus, 1);
     assert_int_equal(facts.nr_ioapics, 1);
     assert_int_equal(facts.ioapic[0].address, 0xfec00000);
     assert_int_equal(facts.nr_overrides, 2);

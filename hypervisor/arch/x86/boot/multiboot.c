@@ -35,7 +35,6 @@ enum {
     MB2_CMDLINE = 1,
     MB2_LOADER = 2,
     MB2_MODULE = 3,
-    MB2_MEMINFO = 4,
     MB2_MMAP = 6,
     MB2_FRAMEBUFFER = 8,
     MB2_EFI64 = 12,

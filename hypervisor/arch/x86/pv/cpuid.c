@@ -11,6 +11,7 @@
 #include <asm/cr.h>
 #include <asm/insn.h>
 #include <asm/pv.h>
+#include <asm/time.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/page_alloc.h>
@@ -172,7 +173,7 @@ static void hypervisor_leaf(const struct domain *d, uint32_t leaf, uint32_t subl
     case 3:
         if (subleaf == 0) {
             out->b = d->arch.tsc_mode;
-            out->c = (uint32_t)d->arch.tsc_khz;
+            out->c = (uint32_t)tsc_khz;
             out->d = d->arch.tsc_incarnation;
         }
         break;

@@ -36,22 +36,18 @@ struct acpi_gas {
 
 struct acpi_facts {
     uint32_t nr_cpus, nr_ioapics, nr_overrides, nr_mcfg;
-    uint32_t nr_disabled_cpus;
     struct acpi_cpu cpu[NR_CPUS];
     struct acpi_ioapic ioapic[ACPI_MAX_IOAPICS];
     struct acpi_override override[ACPI_MAX_OVERRIDES];
     struct acpi_mcfg mcfg[ACPI_MAX_MCFG];
     paddr_t lapic_address;
     uint32_t pm_timer_port; /* 0: none */
-    bool pm_timer_32bit;
-    paddr_t hpet_address; /* 0: none */
+    paddr_t hpet_address;   /* 0: none */
     uint32_t pm1a_cnt, pm1b_cnt, pm1a_evt, pm1b_evt;
-    uint32_t pm1_evt_len;
-    bool hw_reduced, has_8042, no_rtc;
+    bool hw_reduced, no_rtc;
     struct acpi_gas reset_reg; /* address 0: none */
     uint8_t reset_value;
-    uint16_t sci_gsi;
-    paddr_t rsdp, facs;
+    paddr_t rsdp;
 };
 extern struct acpi_facts acpi;
 

@@ -72,7 +72,6 @@ struct arch_vcpu {
     uint64_t cr3;         /* machine address of the top-level table in use */
     struct cpu_regs regs; /* while switched out */
     void *fpu;            /* FPU_AREA_SIZE bytes */
-    bool fpu_used;
     uint64_t xcr0;
     uint64_t debugreg[8]; /* 0-3, 6, 7 */
     uint32_t tsc_aux;
@@ -99,7 +98,6 @@ struct arch_domain {
     unsigned long *pirq_eoi_map;
     struct page_info *pirq_eoi_page; /* writable reference */
     bool pirq_auto_unmask;           /* PHYSDEVOP_eoi unmasks the port too */
-    uint64_t max_pfn;                /* as the guest said in shared_info, for tools */
     /* relinquish progress (pv/mm_domain.c): next page, held by a reference; 0: from the start */
     uint32_t relinquish_stage;
     uint64_t relinquish_next;
@@ -109,9 +107,8 @@ struct arch_domain {
     /* CPUID and MSR policy (pv/cpuid.c) */
     struct cpuid_leaf *cpuid;
     uint32_t nr_cpuid;
-    uint64_t physaddr_bits;
     uint32_t tsc_mode;
-    uint64_t tsc_khz, tsc_offset;
+    uint64_t tsc_offset;
     uint32_t tsc_incarnation;
 };
 

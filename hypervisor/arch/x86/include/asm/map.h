@@ -11,9 +11,4 @@ static inline void *map_frame(mfn_t mfn)
     return (void *)(DIRECTMAP_START + (mfn.n << PAGE_SHIFT));
 }
 
-static inline mfn_t unmap_frame(const void *p)
-{
-    return MFN(((uint64_t)p - DIRECTMAP_START) >> PAGE_SHIFT);
-}
-
 #endif

@@ -15,15 +15,6 @@ extern struct time_scale tsc_scale;
 extern uint64_t tsc_khz;
 extern uint64_t time_version; /* grows when the scale changes: vcpus publish anew */
 
-static inline uint64_t scale_ticks(struct time_scale s, uint64_t ticks)
-{
-    if (s.shift >= 0)
-        ticks <<= s.shift;
-    else
-        ticks >>= -s.shift;
-    return (uint64_t)(((unsigned __int128)ticks * s.mul) >> 32);
-}
-
 /* The scale that turns `hz` ticks a second into ns. */
 struct time_scale time_scale_of(uint64_t hz);
 
@@ -32,8 +23,7 @@ void time_init(void);
 void time_init_cpu(void);
 /* Busy-waits; any time after time_init. */
 void udelay(unsigned int us);
-void time_interrupt(void);          /* the local APIC timer's vector */
-uint64_t arch_now_at(uint64_t tsc); /* system time of a TSC value of this CPU */
+void time_interrupt(void); /* the local APIC timer's vector */
 uint64_t cmos_read_seconds(void);
 
 #endif

@@ -11,9 +11,4 @@ static inline void *map_frame(mfn_t mfn)
     return fake_ram + (mfn.n << PAGE_SHIFT);
 }
 
-static inline mfn_t unmap_frame(const void *p)
-{
-    return MFN((uint64_t)((const uint8_t *)p - fake_ram) >> PAGE_SHIFT);
-}
-
 #endif
