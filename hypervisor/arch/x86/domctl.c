@@ -16,7 +16,6 @@
 
 #define MAX_PORTS        0x10000
 #define FRAMES_AT_ONCE   1024
-#define MSR_PLATFORM     0xce
 #define TSC_MODE_DEFAULT 0
 #define TSC_MODE_NEVER   2
 
@@ -234,25 +233,8 @@ static long op_gettscinfo(struct vcpu *v, struct domain *d, struct xen_domctl *o
 static long op_get_cpu_policy(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_cpu_policy *p = &op->u.cpu_policy;
-    const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
-    struct xen_cpuid_leaf *leaves = kalloc(CPUID_LEAVES_MAX * sizeof(*leaves));
-    uint32_t n;
-    long rc = 0;
 
-    if (leaves == NULL)
-        return fail(v, -ENOMEM, "get_cpu_policy: no memory for the leaves", 0, 0);
-    n = MIN(cpuid_policy_export(d, leaves, CPUID_LEAVES_MAX), CPUID_LEAVES_MAX);
-    if (p->leaves != 0 && p->nr_leaves < n)
-        rc = fail(v, -ENOBUFS, "get_cpu_policy: room for {0} leaves, there are {1}", p->nr_leaves, n);
-    else if (p->leaves != 0 && copy_to_guest(v, p->leaves, leaves, n * sizeof(*leaves)) != 0)
-        rc = fail(v, -EFAULT, "get_cpu_policy: leaves at {0} are not writable", p->leaves, 0);
-    else if (p->msrs != 0 && (p->nr_msrs < 1 || copy_to_guest(v, p->msrs, &msr, sizeof(msr)) != 0))
-        rc = fail(v, p->nr_msrs < 1 ? -ENOBUFS : -EFAULT, "get_cpu_policy: no room for the MSR at {0}",
-                  p->msrs, 0);
-    p->nr_leaves = n;
-    p->nr_msrs = 1;
-    kfree(leaves);
-    return rc;
+    return cpuid_policy_copy(v, d, p->leaves, &p->nr_leaves, p->msrs, &p->nr_msrs);
 }
 
 /* MSRs of the policy: we know one, which reads zero. */

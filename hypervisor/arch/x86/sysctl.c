@@ -13,8 +13,6 @@
 #include <asm/smp.h>
 #include <asm/time.h>
 
-#define NR_MSRS        1
-#define MSR_PLATFORM   0xce
 #define DEVICES_A_TURN 32
 
 /* Feature words in the order of the ABI's feature sets; see word_of(). */
@@ -126,8 +124,8 @@ static long op_levelling_caps(struct vcpu *v, struct domain *self, void *arg)
     return 0;
 }
 
-/* Word i of a feature set, from the leaves of a policy. */
-static uint32_t feature_word(uint32_t i, const struct xen_cpuid_leaf *leaves, uint32_t n)
+/* Word i of the feature set of what a PV guest may see. */
+static uint32_t feature_word(uint32_t i)
 {
     enum { A, B, C, D };
     static const struct {
@@ -140,35 +138,17 @@ static uint32_t feature_word(uint32_t i, const struct xen_cpuid_leaf *leaves, ui
         {7, 1, B},          {7, 2, D}, {7, 1, C},          {7, 1, D},
     };
 
-    for (uint32_t k = 0; k < n; k++) {
-        const struct xen_cpuid_leaf *l = &leaves[k];
+    const struct xen_cpuid_leaf *l = cpuid_policy_leaf(NULL, from[i].leaf, from[i].subleaf);
 
-        if (l->leaf != from[i].leaf || (l->subleaf != from[i].subleaf && l->subleaf != XEN_CPUID_NO_SUBLEAF))
-            continue;
-        return from[i].reg == A ? l->a : from[i].reg == B ? l->b : from[i].reg == C ? l->c : l->d;
-    }
-    return 0;
-}
-
-/* Leaves of what a PV guest may see; the caller frees them. */
-static struct xen_cpuid_leaf *pv_leaves(struct vcpu *v, uint32_t *n)
-{
-    struct xen_cpuid_leaf *leaves = kalloc(CPUID_LEAVES_MAX * sizeof(*leaves));
-
-    if (leaves == NULL) {
-        fail(v, -ENOMEM, "sysctl: no memory for a CPUID policy", 0, 0);
-        return NULL;
-    }
-    *n = MIN(cpuid_policy_export(NULL, leaves, CPUID_LEAVES_MAX), CPUID_LEAVES_MAX);
-    return leaves;
+    if (l == NULL)
+        return 0;
+    return from[i].reg == A ? l->a : from[i].reg == B ? l->b : from[i].reg == C ? l->c : l->d;
 }
 
 static long op_cpu_featureset(struct vcpu *v, struct domain *self, void *arg)
 {
     struct xen_sysctl_cpu_featureset *f = arg;
-    struct xen_cpuid_leaf *leaves;
-    uint32_t n, word, have = MIN(f->nr_features, (uint32_t)NR_FEATURE_WORDS);
-    long rc = 0;
+    uint32_t word, have = MIN(f->nr_features, (uint32_t)NR_FEATURE_WORDS);
 
     if (f->index > XEN_SYSCTL_cpu_featureset_hvm_max || f->index == XEN_SYSCTL_cpu_featureset_hvm ||
         f->index == XEN_SYSCTL_cpu_featureset_hvm_max)
@@ -178,48 +158,32 @@ static long op_cpu_featureset(struct vcpu *v, struct domain *self, void *arg)
         f->nr_features = NR_FEATURE_WORDS;
         return 0;
     }
-    leaves = pv_leaves(v, &n);
-    if (leaves == NULL)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < have && rc == 0; i++) {
-        word = feature_word(i, leaves, n);
+    for (uint32_t i = 0; i < have; i++) {
+        word = feature_word(i);
         if (copy_to_guest(v, f->features + i * sizeof(word), &word, sizeof(word)) != 0)
-            rc = fail(v, -EFAULT, "sysctl: cpu_featureset: array at {0} is not writable", f->features, 0);
+            return fail(v, -EFAULT, "sysctl: cpu_featureset: array at {0} is not writable", f->features, 0);
     }
-    kfree(leaves);
-    if (rc == 0 && f->nr_features < NR_FEATURE_WORDS)
-        rc = fail(v, -ENOBUFS, "sysctl: cpu_featureset: {0} words are fewer than {1}", f->nr_features,
-                  NR_FEATURE_WORDS);
+    if (f->nr_features < NR_FEATURE_WORDS)
+        return fail(v, -ENOBUFS, "sysctl: cpu_featureset: {0} words are fewer than {1}", f->nr_features,
+                    NR_FEATURE_WORDS);
     f->nr_features = have;
-    return rc;
+    return 0;
 }
 
 static long op_cpu_policy(struct vcpu *v, struct domain *self, void *arg)
 {
     struct xen_sysctl_cpu_policy *p = arg;
-    const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
-    struct xen_cpuid_leaf *leaves;
-    uint32_t n;
-    long rc = 0;
+    long rc;
 
     if (p->_rsvd != 0 || p->index > XEN_SYSCTL_cpu_policy_hvm_default ||
         p->index == XEN_SYSCTL_cpu_policy_hvm_max || p->index == XEN_SYSCTL_cpu_policy_hvm_default)
         return fail(v, p->index > XEN_SYSCTL_cpu_policy_hvm_default ? -EINVAL : -EOPNOTSUPP,
                     "sysctl: cpu_policy: there is no policy {0}", p->index, 0);
-    leaves = pv_leaves(v, &n);
-    if (leaves == NULL)
-        return -ENOMEM;
-    if (p->leaves != 0 && p->nr_leaves < n)
-        rc = fail(v, -ENOBUFS, "sysctl: cpu_policy: room for {0} leaves, there are {1}", p->nr_leaves, n);
-    else if (p->leaves != 0 && copy_to_guest(v, p->leaves, leaves, n * sizeof(*leaves)) != 0)
-        rc = fail(v, -EFAULT, "sysctl: cpu_policy: leaves at {0} are not writable", p->leaves, 0);
-    else if (p->msrs != 0 && p->nr_msrs < NR_MSRS)
-        rc = fail(v, -ENOBUFS, "sysctl: cpu_policy: room for {0} MSRs, there are {1}", p->nr_msrs, NR_MSRS);
-    else if (p->msrs != 0 && copy_to_guest(v, p->msrs, &msr, sizeof(msr)) != 0)
-        rc = fail(v, -EFAULT, "sysctl: cpu_policy: MSRs at {0} are not writable", p->msrs, 0);
-    p->nr_leaves = p->leaves ? n : CPUID_LEAVES_MAX;
-    p->nr_msrs = p->msrs ? NR_MSRS : MSR_ENTRIES_MAX;
-    kfree(leaves);
+    rc = cpuid_policy_copy(v, NULL, p->leaves, &p->nr_leaves, p->msrs, &p->nr_msrs);
+    if (p->leaves == 0)
+        p->nr_leaves = CPUID_LEAVES_MAX;
+    if (p->msrs == 0)
+        p->nr_msrs = MSR_ENTRIES_MAX;
     return rc;
 }
 

@@ -3,8 +3,8 @@
  *
  * What a domain may see at most is the host's CPUID with the features taken out that a PV guest cannot use
  * (paging modes, virtualization, power, machine checks); a toolstack may narrow that per domain, never widen
- * it. The policy is a list of leaves; the default policy is computed from the host, a domain's own replaces
- * it. Leaves at 0x40000000 are the hypervisor's. Fields that follow the running state (APIC id, OSXSAVE) are
+ * it. The policy is a list of leaves; the default policy is computed from the host, a domain's own, which has the same
+ * leaves, replaces it. Leaves at 0x40000000 are the hypervisor's. Fields that follow the running state (APIC id, OSXSAVE) are
  * put in when asked.
  */
 #include <asm/cpufeature.h>
@@ -14,12 +14,14 @@
 #include <asm/time.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
+#include <bh/guest.h>
 #include <bh/page_alloc.h>
 #include <bh/string.h>
 #include <bh/version.h>
 #include <public/xen.h>
 
 #define MAX_LEAVES        128
+#define MSR_PLATFORM      0xce
 #define HYPERVISOR_LEAF   0x40000000U
 #define HYPERVISOR_LEAVES 6
 #define NO_SUBLEAF        XEN_CPUID_NO_SUBLEAF
@@ -53,10 +55,10 @@
 /* d.1.eax: XSAVEOPT XSAVEC XGETBV1 */
 #define PV_D1_EAX (BIT(0) | BIT(1) | BIT(2))
 
-static struct cpuid_leaf host_policy[MAX_LEAVES];
+static struct xen_cpuid_leaf host_policy[MAX_LEAVES];
 static uint32_t nr_host_policy;
 
-static void filter(struct cpuid_leaf *l)
+static void filter(struct xen_cpuid_leaf *l)
 {
     switch (l->leaf) {
     case 1:
@@ -109,8 +111,8 @@ static void add_leaf(uint32_t leaf, uint32_t subleaf)
     if (nr_host_policy == MAX_LEAVES)
         return;
     cpuid_count(leaf, subleaf == NO_SUBLEAF ? 0 : subleaf, r);
-    struct cpuid_leaf *l = &host_policy[nr_host_policy++];
-    *l = (struct cpuid_leaf){leaf, subleaf, r[0], r[1], r[2], r[3]};
+    struct xen_cpuid_leaf *l = &host_policy[nr_host_policy++];
+    *l = (struct xen_cpuid_leaf){leaf, subleaf, r[0], r[1], r[2], r[3]};
     filter(l);
 }
 
@@ -135,12 +137,17 @@ void cpuid_policy_init(void)
     host_policy[0].a = max_basic;
 }
 
-static const struct cpuid_leaf *find_leaf(const struct domain *d, uint32_t leaf, uint32_t subleaf)
+/* d NULL: the default. */
+static const struct xen_cpuid_leaf *policy_of(const struct domain *d)
 {
-    const struct cpuid_leaf *list = d->arch.cpuid ? d->arch.cpuid : host_policy;
-    uint32_t n = d->arch.cpuid ? d->arch.nr_cpuid : nr_host_policy;
+    return d && d->arch.cpuid ? d->arch.cpuid : host_policy;
+}
 
-    for (uint32_t i = 0; i < n; i++)
+const struct xen_cpuid_leaf *cpuid_policy_leaf(const struct domain *d, uint32_t leaf, uint32_t subleaf)
+{
+    const struct xen_cpuid_leaf *list = policy_of(d);
+
+    for (uint32_t i = 0; i < nr_host_policy; i++)
         if (list[i].leaf == leaf && (list[i].subleaf == NO_SUBLEAF || list[i].subleaf == subleaf))
             return &list[i];
     return NULL;
@@ -188,13 +195,13 @@ static void hypervisor_leaf(const struct domain *d, uint32_t leaf, uint32_t subl
 void pv_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *out)
 {
     const struct domain *d = v->domain;
-    const struct cpuid_leaf *l;
+    const struct xen_cpuid_leaf *l;
 
     if (leaf >= HYPERVISOR_LEAF && leaf < HYPERVISOR_LEAF + 0x100) {
         hypervisor_leaf(d, leaf, subleaf, out);
         return;
     }
-    l = find_leaf(d, leaf, subleaf);
+    l = cpuid_policy_leaf(d, leaf, subleaf);
     if (!l) {
         *out = (struct cpuid_regs){0};
         return;
@@ -207,25 +214,33 @@ void pv_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpui
     }
 }
 
-uint32_t cpuid_policy_export(const struct domain *d, struct xen_cpuid_leaf *leaves, uint32_t n)
+long cpuid_policy_copy(struct vcpu *v, const struct domain *d, uint64_t untrusted_leaves, uint32_t *nr_leaves,
+                       uint64_t untrusted_msrs, uint32_t *nr_msrs)
 {
-    const struct cpuid_leaf *list = d && d->arch.cpuid ? d->arch.cpuid : host_policy;
-    uint32_t have = d && d->arch.cpuid ? d->arch.nr_cpuid : nr_host_policy;
-
-    for (uint32_t i = 0; i < MIN(n, have); i++)
-        leaves[i] = (struct xen_cpuid_leaf){list[i].leaf, list[i].subleaf, list[i].a,
-                                            list[i].b,    list[i].c,       list[i].d};
     /* The hypervisor's own ranges: no limit is imposed on them. */
-    for (uint32_t i = have; i < MIN(n, have + 2); i++)
-        leaves[i] =
-            (struct xen_cpuid_leaf){.leaf = HYPERVISOR_LEAF + (i - have) * 0x100, .subleaf = NO_SUBLEAF};
-    return have + 2;
+    static const struct xen_cpuid_leaf ours[] = {{.leaf = HYPERVISOR_LEAF, .subleaf = NO_SUBLEAF},
+                                                 {.leaf = HYPERVISOR_LEAF + 0x100, .subleaf = NO_SUBLEAF}};
+    static const struct xen_msr_entry msr = {.idx = MSR_PLATFORM};
+    uint32_t room = *nr_leaves, msr_room = *nr_msrs;
+    size_t bytes = nr_host_policy * sizeof(host_policy[0]);
+
+    *nr_leaves = nr_host_policy + ARRAY_SIZE(ours);
+    *nr_msrs = 1;
+    if (untrusted_leaves && room < *nr_leaves)
+        return fail(v, -ENOBUFS, "CPUID policy: room for {0} leaves, there are {1}", room, *nr_leaves);
+    if (untrusted_leaves && (copy_to_guest(v, untrusted_leaves, policy_of(d), bytes) ||
+                             copy_to_guest(v, untrusted_leaves + bytes, ours, sizeof(ours))))
+        return fail(v, -EFAULT, "CPUID policy: leaves at {0} are not writable", untrusted_leaves, 0);
+    if (untrusted_msrs && (!msr_room || copy_to_guest(v, untrusted_msrs, &msr, sizeof(msr))))
+        return fail(v, msr_room ? -EFAULT : -ENOBUFS, "CPUID policy: no room for the MSR at {0}",
+                    untrusted_msrs, 0);
+    return 0;
 }
 
 /* Feature words may lose bits only. */
 static int narrower(struct vcpu *caller, const struct xen_cpuid_leaf *l)
 {
-    const struct cpuid_leaf *host = NULL;
+    const struct xen_cpuid_leaf *host = NULL;
 
     for (uint32_t i = 0; i < nr_host_policy && !host; i++)
         if (host_policy[i].leaf == l->leaf && (l->leaf != 7 || host_policy[i].subleaf == l->subleaf))
@@ -246,12 +261,13 @@ static int narrower(struct vcpu *caller, const struct xen_cpuid_leaf *l)
 int cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_cpuid_leaf *leaves,
                         uint32_t n)
 {
-    if (n > CPUID_LEAVES_MAX)
-        return fail(caller, -EINVAL, "CPUID policy: {0} leaves, at most {1}", n, CPUID_LEAVES_MAX);
+    struct xen_cpuid_leaf *list = d->arch.cpuid;
+
     for (uint32_t i = 0; i < n; i++)
         if (narrower(caller, &leaves[i]))
             return -EINVAL;
-    struct cpuid_leaf *list = kalloc(MAX_LEAVES * sizeof(*list));
+    if (!list)
+        list = kalloc(MAX_LEAVES * sizeof(*list));
     if (!list)
         return fail(caller, -ENOMEM, "CPUID policy: no memory for {0} leaves", n, 0);
     /* What is given replaces the host's leaf; what is not stays. */
@@ -260,10 +276,8 @@ int cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_
         for (uint32_t j = 0; j < nr_host_policy; j++)
             if (list[j].leaf == leaves[i].leaf &&
                 (list[j].subleaf == leaves[i].subleaf || list[j].subleaf == NO_SUBLEAF))
-                list[j] = (struct cpuid_leaf){list[j].leaf, list[j].subleaf, leaves[i].a,
-                                              leaves[i].b,  leaves[i].c,     leaves[i].d};
-    kfree(d->arch.cpuid);
+                list[j] = (struct xen_cpuid_leaf){list[j].leaf, list[j].subleaf, leaves[i].a,
+                                                  leaves[i].b,  leaves[i].c,     leaves[i].d};
     d->arch.cpuid = list;
-    d->arch.nr_cpuid = nr_host_policy;
     return 0;
 }

@@ -81,10 +81,6 @@ struct arch_vcpu {
     _Atomic uint32_t loaded_cpu; /* CPU + 1 that holds our state in its registers; 0: none (asm/context.h) */
 };
 
-struct cpuid_leaf {
-    uint32_t leaf, subleaf, a, b, c, d;
-};
-
 struct arch_domain {
     struct page_info *perdomain_l3; /* root of slot PERDOMAIN_SLOT */
     _Atomic uint64_t dirty_cpus;    /* CPUs whose TLB may hold entries of this domain: cpumask */
@@ -105,8 +101,7 @@ struct arch_domain {
     struct xen_e820entry *memory_map;
     uint32_t nr_memory_map;
     /* CPUID and MSR policy (pv/cpuid.c) */
-    struct cpuid_leaf *cpuid;
-    uint32_t nr_cpuid;
+    struct xen_cpuid_leaf *cpuid;
     uint32_t tsc_mode;
     uint64_t tsc_offset;
     uint32_t tsc_incarnation;

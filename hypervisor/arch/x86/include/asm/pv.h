@@ -10,7 +10,6 @@
 struct vcpu_guest_context;
 struct boot_info;
 struct xen_cpuid_leaf;
-struct xen_msr_entry;
 
 static inline bool is_canonical(uint64_t address)
 {
@@ -92,8 +91,11 @@ void pv_cpuid(const struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpui
 /* What a toolstack has to make room for: it writes out every leaf that it knows, ours or not. */
 #define CPUID_LEAVES_MAX 256
 #define MSR_ENTRIES_MAX  4
-/* What a domain of this kind may see at most; n entries at most; returns how many there are. */
-uint32_t cpuid_policy_export(const struct domain *d, struct xen_cpuid_leaf *leaves, uint32_t n);
+/* d's policy; d NULL: what a PV domain may see at most. One leaf of it, NULL: there is none such. */
+const struct xen_cpuid_leaf *cpuid_policy_leaf(const struct domain *d, uint32_t leaf, uint32_t subleaf);
+/* All of it, and the MSRs, into a guest's arrays, where they are not 0. The numbers: IN room, OUT how many there are. */
+long cpuid_policy_copy(struct vcpu *v, const struct domain *d, uint64_t untrusted_leaves, uint32_t *nr_leaves,
+                       uint64_t untrusted_msrs, uint32_t *nr_msrs);
 /* Replaces d's policy after checking it is no more than the host's. 0, -EINVAL, -ENOMEM. */
 int must_check cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_cpuid_leaf *leaves,
                                    uint32_t n);
