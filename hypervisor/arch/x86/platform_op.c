@@ -184,11 +184,6 @@ static long op_enter_acpi_sleep(struct vcpu *v, struct domain *self, void *arg)
 
 /* --- CPUs --- */
 
-static uint32_t last_cpu(void)
-{
-    return 63u - (uint32_t)__builtin_clzl(arch_online_cpus());
-}
-
 static bool cpu_online(uint32_t cpu)
 {
     return cpu < NR_CPUS && (cpupool_cpus_in_service() & CPUMASK(cpu));
@@ -224,7 +219,7 @@ static long op_get_cpuinfo(struct vcpu *v, struct domain *self, void *arg)
 {
     struct xenpf_pcpuinfo *p = arg;
 
-    p->max_present = last_cpu();
+    p->max_present = arch_nr_cpus() - 1;
     p->flags = XEN_PCPU_FLAGS_INVALID;
     p->apic_id = p->acpi_id = 0;
     if (p->xen_cpuid < NR_CPUS && percpu_of(p->xen_cpuid) != NULL) {
@@ -248,7 +243,7 @@ static long op_get_cpu_version(struct vcpu *v, struct domain *self, void *arg)
         p->model = boot_cpu.model;
         p->stepping = boot_cpu.stepping;
     }
-    p->max_present = last_cpu();
+    p->max_present = arch_nr_cpus() - 1;
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <asm/pci.h>
 #include <asm/percpu.h>
 #include <asm/pv.h>
+#include <asm/setup.h>
 #include <asm/smp.h>
 #include <asm/time.h>
 
@@ -17,11 +18,6 @@
 
 /* Feature words in the order of the ABI's feature sets; see word_of(). */
 #define NR_FEATURE_WORDS 16
-
-static uint32_t last_cpu(void)
-{
-    return 63u - (uint32_t)__builtin_clzl(arch_online_cpus());
-}
 
 static long op_physinfo(struct vcpu *v, struct domain *self, void *arg)
 {
@@ -33,7 +29,7 @@ static long op_physinfo(struct vcpu *v, struct domain *self, void *arg)
         .threads_per_core = boot_cpu.threads_per_core,
         .cores_per_socket = boot_cpu.cores_per_socket,
         .nr_cpus = (uint32_t)__builtin_popcountl(cpupool_cpus_in_service()),
-        .max_cpu_id = last_cpu(),
+        .max_cpu_id = arch_nr_cpus() - 1,
         .nr_nodes = 1,
         .max_node_id = 0,
         .cpu_khz = (uint32_t)tsc_khz,
@@ -52,7 +48,7 @@ static long op_physinfo(struct vcpu *v, struct domain *self, void *arg)
 static long op_cputopoinfo(struct vcpu *v, struct domain *self, void *arg)
 {
     struct xen_sysctl_cputopoinfo *t = arg;
-    uint32_t nr = last_cpu() + 1;
+    uint32_t nr = arch_nr_cpus();
 
     for (uint32_t cpu = 0; t->cputopo != 0 && cpu < MIN(nr, t->num_cpus); cpu++) {
         struct xen_sysctl_cputopo c = {XEN_INVALID_CORE_ID, XEN_INVALID_SOCKET_ID, XEN_INVALID_NODE_ID};
@@ -103,7 +99,7 @@ long cpu_hotplug(struct vcpu *v, uint32_t cpu, bool online)
         return fail(v, rc, "CPU {0} is the last one of a pool that has domains", cpu, 0);
     if (rc != 0)
         return fail(v, rc, "CPU {0} does not run: {1} were started at boot (see maxcpus), or it is offline",
-                    cpu, last_cpu() + 1);
+                    cpu, arch_nr_cpus());
     return 0;
 }
 

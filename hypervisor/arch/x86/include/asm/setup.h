@@ -24,7 +24,7 @@ struct rangeset;
 void arch_deny_own_mmio(struct rangeset *iomem_caps);
 /* Interrupt number space: GSIs first, then MSIs. */
 unsigned int arch_nr_irqs(void);
-unsigned int arch_nr_cpus(void); /* CPUs brought up */
+unsigned int arch_nr_cpus(void); /* CPUs brought up: numbers from 0 on */
 
 /* Common code's start (common/kmain.c) and a new CPU's first step there (idle vcpu current already). */
 void noreturn_fn kmain(const struct boot_info *bi);
