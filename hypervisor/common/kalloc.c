@@ -22,27 +22,6 @@ static const uint16_t class_size[] = {32, 64, 96, 128, 192, 256, 384, 512, 672, 
 static struct spinlock lock;
 static uint32_t with_room[NR_CLASSES]; /* frame numbers; 0: none */
 
-static void list_page(uint32_t *head, struct page_info *pg)
-{
-    uint32_t frame = (uint32_t)page_to_mfn(pg).n;
-
-    pg->link.prev = 0;
-    pg->link.next = *head;
-    if (*head)
-        frame_table[*head].link.prev = frame;
-    *head = frame;
-}
-
-static void unlist_page(uint32_t *head, struct page_info *pg)
-{
-    if (pg->link.prev)
-        frame_table[pg->link.prev].link.next = pg->link.next;
-    else
-        *head = pg->link.next;
-    if (pg->link.next)
-        frame_table[pg->link.next].link.prev = pg->link.prev;
-}
-
 /* A new page of objects of a class, all free. */
 static struct page_info *new_page(unsigned int class)
 {
@@ -68,14 +47,14 @@ static void *alloc_object(unsigned int class)
 
     spin_lock(&lock);
     if (!with_room[class] && (pg = new_page(class)) != NULL)
-        list_page(&with_room[class], pg);
+        frame_list_add(&with_room[class], pg);
     if (with_room[class]) {
         pg = &frame_table[with_room[class]];
         object = (uint32_t *)((char *)arch_map(page_to_mfn(pg)) + pg->next_in_domain - 1);
         pg->next_in_domain = *object;
         pg->prev_in_domain++;
         if (!pg->next_in_domain)
-            unlist_page(&with_room[class], pg);
+            frame_list_del(&with_room[class], pg);
     }
     spin_unlock(&lock);
     return object;
@@ -122,11 +101,11 @@ void kfree(void *p)
         memset(p, 0xdb, class_size[class]);
     spin_lock(&lock);
     if (!pg->next_in_domain)
-        list_page(&with_room[class], pg);
+        frame_list_add(&with_room[class], pg);
     *(uint32_t *)p = pg->next_in_domain;
     pg->next_in_domain = (uint32_t)((uintptr_t)p & (PAGE_SIZE - 1)) + 1;
     if (!--pg->prev_in_domain) {
-        unlist_page(&with_room[class], pg);
+        frame_list_del(&with_room[class], pg);
         page_free(pg, 0);
     }
     spin_unlock(&lock);

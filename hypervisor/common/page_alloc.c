@@ -49,15 +49,10 @@ static void list_block(uint64_t frame, unsigned int order, bool dirty, uint32_t 
 {
     unsigned int z = zone_of(frame);
     struct page_info *pg = &frame_table[frame];
-    uint32_t next = zone[z].first[order];
 
     pg->order = order;
     pg->tlb_stamp = stamp;
-    pg->link.next = next;
-    pg->link.prev = 0;
-    if (next)
-        frame_table[next].link.prev = (uint32_t)frame;
-    zone[z].first[order] = (uint32_t)frame;
+    frame_list_add(&zone[z].first[order], pg);
     zone[z].filled |= 1u << order;
     atomic_store_explicit(&pg->refs, PGC_free | (dirty ? PGC_dirty : 0), memory_order_relaxed);
 }
@@ -68,12 +63,7 @@ static void unlist_block(uint64_t frame)
     struct page_info *pg = &frame_table[frame];
     unsigned int order = pg->order;
 
-    if (pg->link.prev)
-        frame_table[pg->link.prev].link.next = pg->link.next;
-    else
-        zone[z].first[order] = pg->link.next;
-    if (pg->link.next)
-        frame_table[pg->link.next].link.prev = pg->link.prev;
+    frame_list_del(&zone[z].first[order], pg);
     if (!zone[z].first[order])
         zone[z].filled &= ~(1u << order);
     atomic_store_explicit(&pg->refs, 0, memory_order_relaxed);

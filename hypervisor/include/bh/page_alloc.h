@@ -22,6 +22,28 @@ static inline unsigned int page_order(uint64_t bytes)
     return bytes <= PAGE_SIZE ? 0 : 64 - (unsigned int)__builtin_clzl((bytes - 1) >> PAGE_SHIFT);
 }
 
+/* Lists of pages by frame number (0: none), through link. */
+static inline void frame_list_add(uint32_t *first, struct page_info *pg)
+{
+    uint32_t frame = (uint32_t)page_to_mfn(pg).n;
+
+    pg->link.prev = 0;
+    pg->link.next = *first;
+    if (*first)
+        frame_table[*first].link.prev = frame;
+    *first = frame;
+}
+
+static inline void frame_list_del(uint32_t *first, struct page_info *pg)
+{
+    if (pg->link.prev)
+        frame_table[pg->link.prev].link.next = pg->link.next;
+    else
+        *first = pg->link.next;
+    if (pg->link.next)
+        frame_table[pg->link.next].link.prev = pg->link.prev;
+}
+
 /* 2^order hypervisor pages, contiguous, not scrubbed unless the debug build poisons them; NULL: none. */
 struct page_info *must_check page_alloc(unsigned int order, unsigned int flags);
 void page_free(struct page_info *pg, unsigned int order);
