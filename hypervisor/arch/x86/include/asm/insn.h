@@ -4,44 +4,21 @@
 
 #include <bh/types.h>
 
-static inline uint8_t inb(uint16_t port)
-{
-    uint8_t v;
-
-    __asm__ volatile("inb %w1, %b0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint16_t inw(uint16_t port)
-{
-    uint16_t v;
-
-    __asm__ volatile("inw %w1, %w0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-
-    __asm__ volatile("inl %w1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-    __asm__ volatile("outb %b0, %w1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outw(uint16_t port, uint16_t v)
-{
-    __asm__ volatile("outw %w0, %w1" : : "a"(v), "Nd"(port));
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %w1" : : "a"(v), "Nd"(port));
-}
+#define DEFINE_PORT(suffix, type)                                                                            \
+    static inline type in##suffix(uint16_t port)                                                             \
+    {                                                                                                        \
+        type v;                                                                                              \
+        __asm__ volatile("in" #suffix " %w1, %0" : "=a"(v) : "Nd"(port));                                    \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void out##suffix(uint16_t port, type v)                                                    \
+    {                                                                                                        \
+        __asm__ volatile("out" #suffix " %0, %w1" : : "a"(v), "Nd"(port));                                   \
+    }
+DEFINE_PORT(b, uint8_t)
+DEFINE_PORT(w, uint16_t)
+DEFINE_PORT(l, uint32_t)
+#undef DEFINE_PORT
 
 /* By width: 1, 2 or 4 bytes. */
 static inline uint32_t port_in(uint16_t port, unsigned int bytes)
