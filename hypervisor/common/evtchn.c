@@ -266,19 +266,6 @@ int evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out)
     return 0;
 }
 
-static inline void give_back(struct evtchn_domain *e, uint32_t port)
-{
-    e->used[port / 64] &= ~(1UL << (port % 64));
-    e->nr_used--;
-    if (port / 64 < e->first_free_word)
-        e->first_free_word = port / 64;
-}
-
-void evtchn_give_back(struct domain *d, uint32_t port)
-{
-    give_back(&d->evtchn, port);
-}
-
 static void offer(struct evtchn *chn, domid_t remote, uint32_t *port)
 {
     chn->u.unbound.remote = remote;
@@ -443,7 +430,7 @@ int evtchn_close(struct vcpu *v, struct domain *d, uint32_t port)
             evtchn_open_port(chn, EVTCHN_FREE);
             evtchn_2l_clear_pending(d, port);
             spin_unlock(&chn->lock);
-            give_back(&d->evtchn, port);
+            evtchn_give_back(d, port);
             spin_unlock(&d->evtchn.lock);
             return 0;
         }

@@ -94,7 +94,15 @@ void evtchn_deliver(struct domain *d, struct evtchn *chn);
  * -ENOMEM, -ESRCH. evtchn_give_back() undoes it.
  */
 int must_check evtchn_take_port(struct vcpu *v, struct domain *d, struct evtchn **out);
-void evtchn_give_back(struct domain *d, uint32_t port);
+static inline void evtchn_give_back(struct domain *d, uint32_t port)
+{
+    struct evtchn_domain *e = &d->evtchn;
+
+    e->used[port / 64] &= ~(1UL << (port % 64));
+    e->nr_used--;
+    if (port / 64 < e->first_free_word)
+        e->first_free_word = port / 64;
+}
 
 /* Sends through a port that is not merely offered. 0, -EINVAL. */
 int evtchn_send_bound(struct vcpu *v, struct domain *d, struct evtchn *chn);
