@@ -80,21 +80,6 @@ static int decode_prefixes(struct insn *insn)
     }
 }
 
-static void set_eax(struct cpu_regs *regs, uint32_t value, unsigned int bytes)
-{
-    switch (bytes) {
-    case 1:
-        regs->rax = (regs->rax & ~0xffUL) | (value & 0xff);
-        break;
-    case 2:
-        regs->rax = (regs->rax & ~0xffffUL) | (value & 0xffff);
-        break;
-    default:
-        regs->rax = value;
-        break;
-    }
-}
-
 /*
  * Whether the running code may use these ports: kernel mode needs its virtual I/O privilege level; user mode
  * needs level 3 or the bits of the map that its kernel registered.
@@ -125,7 +110,7 @@ static bool port_io(struct vcpu *v, struct cpu_regs *regs, uint16_t port, unsign
     if (!ports_allowed(v, port, bytes))
         return false;
     if (in)
-        set_eax(regs, guest_port_read(v->domain, port, bytes), bytes);
+        set_register(&regs->rax, bytes, guest_port_read(v->domain, port, bytes));
     else
         guest_port_write(v->domain, port, bytes, (uint32_t)regs->rax);
     return true;
@@ -267,12 +252,6 @@ static bool emulate_xsetbv(struct vcpu *v, struct cpu_regs *regs)
     return true;
 }
 
-/* 0F 01: only XSETBV (D1) of the group. */
-static bool emulate_0f01(struct vcpu *v, struct cpu_regs *regs, struct insn *insn)
-{
-    return next_byte(insn) == 0xd1 && emulate_xsetbv(v, regs);
-}
-
 static bool emulate_two_byte(struct vcpu *v, struct cpu_regs *regs, struct insn *insn)
 {
     int opcode = next_byte(insn);
@@ -286,7 +265,7 @@ static bool emulate_two_byte(struct vcpu *v, struct cpu_regs *regs, struct insn 
         return false;
     switch (opcode) {
     case 0x01:
-        return emulate_0f01(v, regs, insn);
+        return next_byte(insn) == 0xd1 && emulate_xsetbv(v, regs); /* alone of its group */
     case 0x06:
         return !do_fpu_taskswitch(v, 0, 0, 0, 0, 0);
     case 0x09:

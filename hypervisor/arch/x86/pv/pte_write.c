@@ -157,21 +157,6 @@ static inline uint64_t source_value(const struct write_insn *insn, const struct 
     return (insn->high_byte ? value >> 8 : value) & size_mask(insn->size);
 }
 
-/* Writes a part of a register the way hardware does: 32-bit values clear the upper half, smaller ones keep
- * the rest. */
-static void set_register(struct cpu_regs *regs, unsigned int number, bool high_byte, unsigned int size,
-                         uint64_t value)
-{
-    uint64_t *reg = register_of(regs, number), mask = size_mask(size);
-
-    if (size >= 4)
-        *reg = value & mask;
-    else if (high_byte)
-        *reg = (*reg & ~0xff00UL) | (value & 0xff) << 8;
-    else
-        *reg = (*reg & ~mask) | (value & mask);
-}
-
 static inline uint64_t bit_of(const struct write_insn *insn, const struct cpu_regs *regs)
 {
     uint64_t number = insn->has_immediate ? insn->immediate : *register_of(regs, insn->reg);
@@ -260,7 +245,7 @@ static void finish_arithmetic(const struct write_insn *insn, struct cpu_regs *re
     case WRITE_CMPXCHG:
         set_flags(regs, flags_of_sum(accumulator, old, (accumulator - old) & mask, insn->size, true));
         if (accumulator != old)
-            set_register(regs, 0, false, insn->size, old);
+            set_register(&regs->rax, insn->size, old);
         break;
     case WRITE_BTS:
     case WRITE_BTR:
@@ -274,8 +259,12 @@ static void finish_arithmetic(const struct write_insn *insn, struct cpu_regs *re
 
 void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old, uint64_t result)
 {
-    if (insn->kind == WRITE_XCHG)
-        set_register(regs, insn->reg, insn->high_byte, insn->size, old);
+    uint64_t *reg = register_of(regs, insn->reg);
+
+    if (insn->kind == WRITE_XCHG && insn->high_byte)
+        *reg = (*reg & ~0xff00UL) | (old & 0xff) << 8;
+    else if (insn->kind == WRITE_XCHG)
+        set_register(reg, insn->size, old);
     else if (insn->kind != WRITE_MOV)
         finish_arithmetic(insn, regs, old, result);
     regs->rip += insn->length;

@@ -47,6 +47,14 @@ static inline uint64_t *register_of(const struct cpu_regs *regs, unsigned int nu
     return (uint64_t *)((uintptr_t)regs + offset[number & 15]);
 }
 
+/* Writes the low `bytes` of a register: 32-bit values clear the upper half, smaller ones keep the rest. */
+static inline void set_register(uint64_t *reg, unsigned int bytes, uint64_t value)
+{
+    uint64_t mask = ~0UL >> (64 - 8 * bytes);
+
+    *reg = (bytes >= 4 ? 0 : *reg & ~mask) | (value & mask);
+}
+
 /* Decodes 64-bit code in `bytes`, of which n are known. false: not one of the forms above. */
 bool write_decode(const uint8_t *bytes, unsigned int n, struct write_insn *insn);
 /* The operand's new value, given the old; what it does to registers and flags waits for write_finish. */
