@@ -17,46 +17,25 @@ static void show_vcpu(struct vcpu *v)
            v->sched.hard, v->sched.soft, atomic_load(&v->hypercalls));
 }
 
-static void show_domains(void)
+static void show_domain(struct domain *d)
 {
-    struct domain *d;
     struct vcpu *v;
 
-    for_each_domain (d) {
-        printk(LOG_ERROR,
-               "  d%u: refs %d, state %d%s%s, %lu of %lu pages, %lu hypervisor pages, pauses %d, pool %u",
-               d->id, atomic_load(&d->refs), d->state, d->privileged ? ", control" : "",
-               d->is_shut_down ? ", shut down" : "", d->tot_pages, d->max_pages, d->xenheap_pages,
-               atomic_load(&d->pause_count), d->pool);
-        for_each_vcpu (d, v)
-            show_vcpu(v);
-    }
+    printk(LOG_ERROR,
+           "  d%u: refs %d, state %d%s%s, %lu of %lu pages, %lu hypervisor pages, pauses %d, pool %u", d->id,
+           atomic_load(&d->refs), d->state, d->privileged ? ", control" : "",
+           d->is_shut_down ? ", shut down" : "", d->tot_pages, d->max_pages, d->xenheap_pages,
+           atomic_load(&d->pause_count), d->pool);
+    for_each_vcpu (d, v)
+        show_vcpu(v);
 }
 
-static void show_registers(void)
+static void show_registers(struct domain *d)
 {
-    struct domain *d;
     struct vcpu *v;
 
-    for_each_domain (d)
-        for_each_vcpu (d, v)
-            arch_dump_vcpu(v);
-}
-
-static void show_events(void)
-{
-    struct domain *d;
-
-    for_each_domain (d)
-        evtchn_dump(d);
-}
-
-static void show_grants(void)
-{
-    struct domain *d;
-
-    for_each_domain (d)
-        grant_dump(d);
+    for_each_vcpu (d, v)
+        arch_dump_vcpu(v);
 }
 
 static void show_memory(void)
@@ -80,16 +59,17 @@ static const struct {
     char key;
     const char *description;
     void (*fn)(void);
+    void (*each)(struct domain *d); /* in place of fn: for every domain */
 } keys[] = {
-    {'h', "list the debug keys", show_help},
-    {'q', "domains and their vcpus", show_domains},
-    {'d', "registers of all vcpus", show_registers},
-    {'e', "event channels", show_events},
-    {'g', "grant tables", show_grants},
-    {'m', "memory", show_memory},
-    {'r', "run queues", sched_dump},
-    {'t', "time and timers", show_time},
-    {'R', "reboot the machine", arch_machine_reboot},
+    {'h', "list the debug keys", show_help, NULL},
+    {'q', "domains and their vcpus", NULL, show_domain},
+    {'d', "registers of all vcpus", NULL, show_registers},
+    {'e', "event channels", NULL, evtchn_dump},
+    {'g', "grant tables", NULL, grant_dump},
+    {'m', "memory", show_memory, NULL},
+    {'r', "run queues", sched_dump, NULL},
+    {'t', "time and timers", show_time, NULL},
+    {'R', "reboot the machine", arch_machine_reboot, NULL},
 };
 
 static void show_help(void)
@@ -100,12 +80,19 @@ static void show_help(void)
 
 void keyhandler_run(char key)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        if (keys[i].key == key) {
-            printk(LOG_ERROR, "'%c': %s", key, keys[i].description);
-            keys[i].fn();
-            return;
-        }
+    struct domain *d;
+    size_t i = 0;
+
+    while (i < ARRAY_SIZE(keys) && keys[i].key != key)
+        i++;
+    if (i == ARRAY_SIZE(keys)) {
+        printk(LOG_ERROR, "No debug key '%c'; h lists them", key >= ' ' && key < 127 ? key : '?');
+        return;
     }
-    printk(LOG_ERROR, "No debug key '%c'; h lists them", key >= ' ' && key < 127 ? key : '?');
+    printk(LOG_ERROR, "'%c': %s", key, keys[i].description);
+    if (keys[i].fn)
+        keys[i].fn();
+    else
+        for_each_domain (d)
+            keys[i].each(d);
 }
