@@ -49,7 +49,8 @@ static _Atomic uint64_t wall_ns;
 
 /* ---- rates ---- */
 
-struct time_scale time_scale_of(uint64_t hz)
+/* The scale that turns `hz` ticks a second into ns. */
+static struct time_scale time_scale_of(uint64_t hz)
 {
     struct time_scale s = {0, 0};
     uint64_t rate = hz;
@@ -325,7 +326,7 @@ static uint64_t days_since_1970(unsigned int y, unsigned int m, unsigned int d)
            1 - 719468;
 }
 
-uint64_t cmos_read_seconds(void)
+static uint64_t cmos_read_seconds(void)
 {
     static const uint8_t regs[6] = {0, 2, 4, 7, 8, 9}; /* second, minute, hour, day, month, year */
     unsigned int t[6];

@@ -15,15 +15,11 @@ extern struct time_scale tsc_scale;
 extern uint64_t tsc_khz;
 extern uint64_t time_version; /* grows when the scale changes: vcpus publish anew */
 
-/* The scale that turns `hz` ticks a second into ns. */
-struct time_scale time_scale_of(uint64_t hz);
-
 void time_init(void);
 /* A new CPU: its TSC base, and its timer's mode. */
 void time_init_cpu(void);
 /* Busy-waits; any time after time_init. */
 void udelay(unsigned int us);
 void time_interrupt(void); /* the local APIC timer's vector */
-uint64_t cmos_read_seconds(void);
 
 #endif
