@@ -23,24 +23,21 @@ void version_print_banner(void)
            XEN_ABI_MINOR, __VERSION__);
 }
 
-/* Copies a text into a guest's buffer of `size` bytes, filled up with zeros. */
-static long put_text(struct vcpu *v, uint64_t untrusted_dst, const char *text, size_t size)
-{
-    char buf[1024] = {0};
-
-    memcpy(buf, text, MIN(strlen(text), size - 1));
-    if (copy_to_guest(v, untrusted_dst, buf, size))
-        return fail(v, -EFAULT, "xen_version: buffer at {0} cannot be written, {1} bytes", untrusted_dst,
-                    size);
-    return 0;
-}
-
 static long put(struct vcpu *v, uint64_t untrusted_dst, const void *src, size_t size)
 {
     if (copy_to_guest(v, untrusted_dst, src, size))
         return fail(v, -EFAULT, "xen_version: buffer at {0} cannot be written, {1} bytes", untrusted_dst,
                     size);
     return 0;
+}
+
+/* Copies a text into a guest's buffer of `size` bytes, filled up with zeros. */
+static long put_text(struct vcpu *v, uint64_t untrusted_dst, const char *text, size_t size)
+{
+    char buf[1024] = {0};
+
+    memcpy(buf, text, MIN(strlen(text), size - 1));
+    return put(v, untrusted_dst, buf, size);
 }
 
 static long get_features(struct vcpu *v, uint64_t untrusted_arg)
@@ -96,10 +93,7 @@ static long build_id(struct vcpu *v, uint64_t untrusted_arg)
     if (room < have)
         return fail(v, room == 0 ? -EINVAL : -ENOBUFS, "xen_version: build id: room for {0} bytes of {1}",
                     room, have);
-    if (copy_to_guest(v, untrusted_arg + sizeof(struct xen_build_id), id, have))
-        return fail(v, -EFAULT, "xen_version: buffer at {0} cannot be written, {1} bytes",
-                    untrusted_arg + sizeof(struct xen_build_id), have);
-    return have;
+    return put(v, untrusted_arg + sizeof(struct xen_build_id), id, have) ? -EFAULT : (long)have;
 }
 
 /* Everything but the two calls that are asked often. */
