@@ -23,6 +23,7 @@ struct tcp_session {
     uint32_t window;    /* theirs */
     uint32_t buffered;  /* bytes in `data`, the first of which is byte `una` */
     uint64_t to_send;   /* client: bytes that still have to be put into the buffer */
+    uint64_t made;      /* bytes put there of our own making */
     uint64_t received;
     bool peer_done, ack_now;
     unsigned duplicates;

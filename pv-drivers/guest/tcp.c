@@ -185,7 +185,7 @@ void tcp_input(struct net *n, const uint8_t *ip, unsigned header, unsigned bytes
     take_data(s, tcp + offset, bytes - header - offset, sequence, flags & FLAG_FIN);
 }
 
-/* Puts data of the session's own making into the buffer. */
+/* Puts data of the session's own making into the buffer: the 94 printable characters, over and over. */
 static void produce(struct tcp_session *s)
 {
     uint64_t wanted = s->service == TCP_CHARGEN && !s->peer_done ? TCP_BUFFER
@@ -194,7 +194,7 @@ static void produce(struct tcp_session *s)
     uint32_t room = TCP_BUFFER - s->buffered;
     uint32_t now = wanted < room ? (uint32_t)wanted : room;
     for (uint32_t i = 0; i < now; i++)
-        *byte_at(s, s->una + s->buffered + i) = (uint8_t)('!' + (s->una + s->buffered + i) % 94);
+        *byte_at(s, s->una + s->buffered + i) = (uint8_t)('!' + s->made++ % 94);
     s->buffered += now;
     if (s->service == TCP_CLIENT)
         s->to_send -= now;

@@ -75,26 +75,27 @@ good() { # good NAME COUNT: so many commands ended well, and none badly
     ! grep -q 'GUEST FAILED' "$1.log" && [ "$(grep -c 'GUEST ok' "$1.log")" -ge "$2" ]
 }
 
+connects() { # connects STATS: how often a back end has connected to this device's rings
+    echo $(($(od -An -t u8 -j 104 -N 8 "$1" 2>/dev/null) + 0))
+}
+
 # Kills and restarts COMMAND, each time once it is connected, until that was done $ROUNDS times or the device is gone;
-# leaves it running. $kills counts.
+# leaves it running. $kills counts. The connects are counted before the start: afterwards would be too late on a busy CPU.
 kill_loop() {
-    local stats=$1 first=1 pid before
+    local stats=$1 pid before
     shift
-    "$@" & pid=$!
-    while [ "$kills" -lt "$ROUNDS" ]; do
-        before=$(od -An -t u8 -j 104 -N 8 "$stats" 2>/dev/null || echo 0)
-        for _ in $(seq 1 100); do
-            [ "$(od -An -t u8 -j 104 -N 8 "$stats" 2>/dev/null || echo 0)" != "$before" ] && break
+    while :; do
+        before=$(connects "$stats")
+        "$@" & pid=$!
+        [ "$kills" -lt "$ROUNDS" ] || return 0
+        while [ "$(connects "$stats")" = "$before" ]; do
             kill -0 $pid 2>/dev/null || return 0 # the device is gone: the guest has finished
-            [ -z "$first" ] || break
             sleep 0.05
         done
-        first=
         sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
         kill -9 $pid 2>/dev/null || return 0
         wait $pid 2>/dev/null
         kills=$((kills + 1))
-        "$@" & pid=$!
     done
 }
 
@@ -119,12 +120,15 @@ kill_disk() {
 }
 
 kill_net() {
-    socat -u TCP-LISTEN:5001,reuseaddr OPEN:received,creat,trunc &
-    d=$(guest killnet "send+10.9.0.2+10.9.0.1+5001+$((ROUNDS * 16)),off")
+    local bytes=$((ROUNDS * 4 * 1048576)) letters
+    letters=$(awk 'BEGIN { for (i = 33; i < 127; i++) printf "%c", i }') # what the guest sends, over and over
+    (yes "$letters" | tr -d '\n' | head -c $bytes | md5sum >sent.sum)
+    socat -u TCP-LISTEN:5001,reuseaddr STDOUT | md5sum >received.sum &
+    d=$(guest killnet "send+10.9.0.2+10.9.0.1+5001+$((ROUNDS * 4)),off")
     nic "$d"
     start killnet
     kill_loop "/run/bulkhead/vif-$d-0.stats" netback "$d"
-    wait_end killnet 600 && good killnet 1 && [ "$(stat -c %s received)" -eq $((ROUNDS * 16 * 1048576)) ]
+    wait_end killnet 1800 && good killnet 1 && cmp sent.sum received.sum
 }
 
 modprobe -a xen-gntdev xen-evtchn tun bridge loop 2>/dev/null
