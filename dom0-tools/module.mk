@@ -9,7 +9,7 @@ BH_CONFIG_CORE := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c che
 BH_CONFIG_SRC := $(BH_CONFIG_CORE) dom0-tools/config/xml.c
 BH_CONFIG_LOAD := $(BH_CONFIG_CORE) dom0-tools/config/xml_plugin.c
 BH_CLI_SRC := $(addprefix dom0-tools/cli/,main.c commands.c cmd_create.c cmd_list.c cmd_control.c cmd_cpupool.c \
-              cmd_device.c cmd_console.c cmd_watch.c cmd_top.c manual.c)
+              cmd_device.c cmd_console.c cmd_watch.c cmd_top.c counters.c manual.c)
 BH_LIB_LIBS := -lz -llzma -lzstd -llz4 -lbz2
 BH_CONFIG_LIBS := -lxml2 -lyajl
 XML2_CFLAGS := -I/usr/include/libxml2

@@ -79,6 +79,18 @@ void json_pair(yajl_gen gen, const char *name, const char *text); /* text NULL: 
 void json_number(yajl_gen gen, const char *name, long long number);
 void json_flag(yajl_gen gen, const char *name, bool on);
 
+/* ---- counters.c ---- */
+struct counters {
+    uint64_t tx_bytes, rx_bytes; /* as the guest sees it */
+    uint64_t reads, writes, read_sectors, write_sectors;
+    unsigned int vifs, vbds;
+};
+void counters_add_vbd(struct counters *c, unsigned int domid, unsigned int devid);
+void counters_add_vif(struct counters *c, unsigned int domid, unsigned int devid);
+void counters_add_domain(struct call *call, struct counters *c, unsigned int domid);
+void json_net_counters(yajl_gen gen, const struct counters *c);
+void json_block_counters(yajl_gen gen, const struct counters *c);
+
 /* Starts a daemon of ours unless it runs. */
 void ensure_daemon(const char *program);
 /* Where the last failure is kept. */

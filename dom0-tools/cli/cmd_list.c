@@ -107,17 +107,24 @@ static void gen_devices(struct call *call, yajl_gen gen, unsigned int domid, enu
     yajl_gen_array_open(gen);
     if (bh_device_list(call->h, domid, class, &list, &count) == 0) {
         for (unsigned int i = 0; i < count; i++) {
+            struct counters counters = {0};
+
             yajl_gen_map_open(gen);
             json_number(gen, "devid", list[i].devid);
             json_number(gen, "state", list[i].state);
             json_number(gen, "backend_state", list[i].backend_state);
             json_number(gen, "backend_domid", list[i].backend_domid);
             json_pair(gen, "backend", list[i].backend_path);
-            if (class == BH_VIF)
+            if (class == BH_VIF) {
                 json_pair(gen, "mac", list[i].mac);
+                counters_add_vif(&counters, domid, list[i].devid);
+                json_net_counters(gen, &counters);
+            }
             if (class == BH_VBD) {
                 json_pair(gen, "vdev", list[i].vdev);
                 json_pair(gen, "params", list[i].params);
+                counters_add_vbd(&counters, domid, list[i].devid);
+                json_block_counters(gen, &counters);
             }
             yajl_gen_map_close(gen);
         }
@@ -129,9 +136,11 @@ static void gen_devices(struct call *call, yajl_gen gen, unsigned int domid, enu
 static void gen_domain(struct call *call, yajl_gen gen, const struct bh_domain *d, const char *name)
 {
     bool full = call->values['l'];
+    struct counters counters = {0};
     char uuid[37];
 
     bh_uuid_print(d->uuid, uuid);
+    counters_add_domain(call, &counters, d->domid);
     yajl_gen_map_open(gen);
     json_number(gen, "domid", d->domid);
     json_pair(gen, "name", name);
@@ -148,6 +157,8 @@ static void gen_domain(struct call *call, yajl_gen gen, const struct bh_domain *
     json_pair(gen, "shutdown_reason", d->flags & BH_SHUTDOWN ? reason_name(d->shutdown_reason) : NULL);
     json_number(gen, "cpu_time_ns", d->cpu_time_ns);
     json_number(gen, "cpupool", d->cpupool);
+    json_net_counters(gen, &counters);
+    json_block_counters(gen, &counters);
     if (full) {
         gen_devices(call, gen, d->domid, BH_VBD, "disks");
         gen_devices(call, gen, d->domid, BH_VIF, "interfaces");

@@ -1,10 +1,5 @@
-/*
- * top: what each domain used since the last look. A screen with ncurses, or lines (-b), or JSON.
- *
- * Block and network counters are the back ends': the counter files of ours, sysfs of Linux's.
- */
+/* top: what each domain used since the last look. A screen with ncurses, or lines (-b), or JSON. */
 #include <errno.h>
-#include <fcntl.h>
 #include <ncurses.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,112 +8,12 @@
 #include <unistd.h>
 #include "cli.h"
 
-struct counters {
-    uint64_t tx_bytes, rx_bytes; /* as the guest sees it */
-    uint64_t reads, writes, read_sectors, write_sectors;
-    unsigned int vifs, vbds;
-};
-
 struct look {
     struct named_list list;
     struct counters *counters;
     uint64_t time_ns;
     uint64_t steal_ticks, all_ticks; /* Dom0's own */
 };
-
-static uint64_t number_in(const char *path)
-{
-    FILE *in = fopen(path, "re");
-    unsigned long value = 0;
-
-    if (in && fscanf(in, "%lu", &value) != 1)
-        value = 0;
-    if (in)
-        fclose(in);
-    return value;
-}
-
-static bool our_counters(const char *kind, unsigned int domid, unsigned int devid, uint64_t words[16])
-{
-    const char *dir = getenv("BULKHEAD_RUN_DIR");
-    char path[300];
-    bool good;
-    int fd;
-
-    snprintf(path, sizeof(path), "%s/%s-%u-%u.stats", dir && *dir ? dir : "/run/bulkhead", kind, domid,
-             devid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    memset(words, 0, 16 * sizeof(*words));
-    good = read(fd, words, 16 * sizeof(*words)) >= (ssize_t)(8 * sizeof(*words)) &&
-           memcmp(words, "BHPVST01", 8) == 0;
-    close(fd);
-    return good;
-}
-
-static void add_vbd(struct counters *c, unsigned int domid, unsigned int devid)
-{
-    static const char *const names[] = {"rd_req", "wr_req", "rd_sect", "wr_sect"};
-    uint64_t *to[] = {&c->reads, &c->writes, &c->read_sectors, &c->write_sectors}, words[16];
-    char path[160];
-
-    c->vbds++;
-    if (our_counters("vbd", domid, devid, words)) {
-        c->reads += words[2];
-        c->writes += words[3];
-        c->read_sectors += words[6];
-        c->write_sectors += words[7];
-        return;
-    }
-    for (unsigned int i = 0; i < 4; i++) {
-        snprintf(path, sizeof(path), "/sys/bus/xen-backend/devices/vbd-%u-%u/statistics/%s", domid, devid,
-                 names[i]);
-        *to[i] += number_in(path);
-    }
-}
-
-static void add_vif(struct counters *c, unsigned int domid, unsigned int devid)
-{
-    uint64_t words[16];
-    char path[160];
-
-    c->vifs++;
-    if (our_counters("vif", domid, devid, words)) {
-        c->tx_bytes += words[3];
-        c->rx_bytes += words[5];
-        return;
-    }
-    snprintf(path, sizeof(path), "/sys/class/net/vif%u.%u/statistics/rx_bytes", domid, devid);
-    c->tx_bytes += number_in(path);
-    snprintf(path, sizeof(path), "/sys/class/net/vif%u.%u/statistics/tx_bytes", domid, devid);
-    c->rx_bytes += number_in(path);
-}
-
-static void add_devices(struct call *call, struct counters *c, unsigned int domid)
-{
-    static const char *const names[] = {"vbd", "vif"};
-
-    for (unsigned int class = 0; class < 2; class ++) {
-        char path[64], **ids;
-        unsigned int n;
-
-        snprintf(path, sizeof(path), "/libxl/%u/device/%s", domid, names[class]);
-        if (bh_store_list(call->h, path, &ids, &n))
-            continue;
-        for (unsigned int i = 0; i < n; i++) {
-            unsigned int devid = strtoul(ids[i], NULL, 10);
-
-            if (class == 0)
-                add_vbd(c, domid, devid);
-            else
-                add_vif(c, domid, devid);
-            free(ids[i]);
-        }
-        free(ids);
-    }
-    bh_error_clear(call->h);
-}
 
 static void read_steal(struct look *look)
 {
@@ -145,7 +40,7 @@ static int take_look(struct call *call, struct look *look)
     look->time_ns = t.tv_sec * 1000000000UL + t.tv_nsec;
     look->counters = calloc(look->list.count + 1, sizeof(*look->counters));
     for (unsigned int i = 0; look->counters && i < look->list.count; i++)
-        add_devices(call, &look->counters[i], look->list.domains[i].domid);
+        counters_add_domain(call, &look->counters[i], look->list.domains[i].domid);
     read_steal(look);
     return look->counters ? 0 : -1;
 }
@@ -226,12 +121,10 @@ static void gen_row(yajl_gen gen, const struct row *r)
     json_number(gen, "memory_kib", r->d->memory_kib);
     json_number(gen, "max_memory_kib", r->d->max_memory_kib);
     json_number(gen, "vcpus", r->d->online_vcpus);
-    json_number(gen, "net_tx_bytes", r->total.tx_bytes);
-    json_number(gen, "net_rx_bytes", r->total.rx_bytes);
+    json_net_counters(gen, &r->total);
     json_number(gen, "net_tx_bytes_per_s", r->rate.tx_bytes);
     json_number(gen, "net_rx_bytes_per_s", r->rate.rx_bytes);
-    json_number(gen, "block_reads", r->total.reads);
-    json_number(gen, "block_writes", r->total.writes);
+    json_block_counters(gen, &r->total);
     json_number(gen, "block_reads_per_s", r->rate.reads);
     json_number(gen, "block_writes_per_s", r->rate.writes);
     yajl_gen_map_close(gen);

@@ -35,6 +35,8 @@ static const struct field disk_fields[] = {
     {"overlay", FIELD_STRING, NULL},
     {"iops", FIELD_INT, NULL},
     {"bandwidth", FIELD_INT, NULL},
+    {"burst", FIELD_INT, NULL},
+    {"secure-erase", FIELD_FLAG, NULL},
     {NULL, 0, NULL},
 };
 static const struct field vif_fields[] = {
@@ -487,6 +489,8 @@ bool disk_from_map(struct doc *doc, const struct value *map, struct bh_disk *out
     out->no_discard = !flag_of(map, "discard", true);
     out->iops = number_of(map, "iops");
     out->bandwidth = number_of(map, "bandwidth");
+    out->burst_ms = number_of(map, "burst");
+    out->secure_erase = flag_of(map, "secure-erase", false);
     return true;
 }
 

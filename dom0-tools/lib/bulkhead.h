@@ -211,8 +211,9 @@ enum bh_backend_type { BH_BACKEND_AUTO, BH_BACKEND_OURS, BH_BACKEND_LINUX };
 struct bh_disk {
     char *target, *vdev, *format, *backend, *script, *overlay;
     enum bh_backend_type backendtype;
-    bool readonly, cdrom, removable, direct_io_safe, no_discard;
+    bool readonly, cdrom, removable, direct_io_safe, no_discard, secure_erase;
     uint64_t iops, bandwidth; /* limits a second; 0: none */
+    uint64_t burst_ms;        /* of unused allowance that may be saved up; 0: the back end's default */
 };
 
 struct bh_vif {

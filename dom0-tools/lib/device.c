@@ -351,6 +351,8 @@ int disk_nodes(struct bh *h, struct store_batch *b, unsigned int domid, const ch
         batch_write(h, b, disk->script, "%s/script", p.back);
     limit_node(h, b, &p, "limit-bps", disk->bandwidth);
     limit_node(h, b, &p, "limit-iops", disk->iops);
+    limit_node(h, b, &p, "limit-burst-ms", disk->burst_ms);
+    limit_node(h, b, &p, "secure-erase", disk->secure_erase);
     if (!ours && backend == 0)
         rc = linux_disk_nodes(h, b, disk, &p);
     /* The state comes last: who watches it finds everything else there. */

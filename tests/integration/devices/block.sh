@@ -46,6 +46,29 @@ contents() {
     in_guest one "mkfs.ext4 -q -F /dev/xvdb && mount /dev/xvdb /mnt && head -c 24M /dev/urandom >/mnt/f && sync && md5sum /mnt/f"
 }
 step "a file system on it" contents
+# What the disk's counter WORD says (docs/pv-drivers.md, Counters).
+counter() {
+    echo $(($(od -An -t u8 -j $(($1 * 8)) -N 8 "/run/bulkhead/vbd-$id-51728.stats")))
+}
+rings() { # 8 MiB in requests of 128 KiB, which direct requests of eleven pages could not be
+    local before
+    xenstore-ls "/local/domain/$id/device/vbd/51728"
+    before=$(counter 2)
+    in_guest one "dd if=/dev/xvdb of=/dev/null bs=1M count=8 iflag=direct" || return
+    echo "$(($(counter 2) - before)) reads"
+    [ $(($(counter 2) - before)) -le 100 ] &&
+        [ "$(xenstore-read "/local/domain/$id/device/vbd/51728/ring-page-order")" = 2 ] &&
+        [ "$(xenstore-read "/local/domain/$id/device/vbd/51728/multi-queue-num-queues")" = 2 ] &&
+        [ "$(xenstore-read "/local/domain/$id/device/vbd/51728/feature-persistent")" = 1 ]
+}
+step "two queues with rings of four pages, indirect descriptors, persistent grants" rings
+statistics() {
+    bh list --json -l one >/root/list.json && bh top -b -i 1 --json >/root/top.json || return
+    grep -E '"block_|"net_' /root/list.json /root/top.json
+    [ "$(counter 7)" -gt 0 ] && grep -q "\"block_write_sectors\": $(counter 7)\$" <(tr -d , </root/list.json) &&
+        grep -qE '"net_tx_bytes": [1-9]' /root/list.json && grep -qE '"block_reads": [1-9]' /root/top.json
+}
+step "statistics in bh list --json and bh top" statistics
 trim() {
     local before after
     before=$(du -k $image | cut -f1)
@@ -170,9 +193,20 @@ disposable() {
     before=$(md5sum <$image)
     bh block-attach one "format=raw,vdev=xvdb,access=rw,overlay=/root/data.over,target=$image" && sees xvdb 98304 &&
         in_guest one "head -c 1M /dev/urandom | dd of=/dev/xvdb bs=1M oflag=direct status=none; dd if=/dev/xvdb bs=1M count=1 iflag=direct status=none | md5sum" &&
-        unplug && [ "$before" = "$(md5sum <$image)" ] && [ "$(stat -c %s /root/data.over)" -gt 1000000 ] && rm /root/data.over
+        unplug && [ "$before" = "$(md5sum <$image)" ] && [ "$(stat -c %s /root/data.over)" -gt 1000000 ]
 }
 step "a disposable overlay takes the writes" disposable
+dropped() { # kept while its file is there, gone with it
+    local base first second
+    base=$(head -c 1M $image | md5sum)
+    bh block-attach one "format=raw,vdev=xvdb,access=rw,overlay=/root/data.over,target=$image" && sees xvdb 98304 &&
+        first=$(in_guest one "dd if=/dev/xvdb bs=1M count=1 iflag=direct status=none | md5sum") && unplug && rm /root/data.over &&
+        bh block-attach one "format=raw,vdev=xvdb,access=rw,overlay=/root/data.over,target=$image" && sees xvdb 98304 &&
+        second=$(in_guest one "dd if=/dev/xvdb bs=1M count=1 iflag=direct status=none | md5sum") && unplug && rm /root/data.over
+    echo "image $base, kept $first, dropped $second"
+    [ -n "$first" ] && [ "$first" != "$base" ] && [ "$second" = "$base" ]
+}
+step "the overlay is kept, and dropped with its file" dropped
 chain() {
     qemu-img create -q -f qcow2 -b $image -F raw /root/mid.qcow2 && qemu-img create -q -f qcow2 -b /root/mid.qcow2 -F qcow2 /root/top.qcow2 &&
         qemu-img snapshot -c before /root/top.qcow2 &&
@@ -199,6 +233,19 @@ limited() {
         in_guest one "s=\$EPOCHREALTIME; dd if=/dev/xvdb of=/dev/null bs=512k count=12 iflag=direct status=none; awk -v a=\$s -v b=\$EPOCHREALTIME 'BEGIN { print b - a; exit !(b - a > 2 && b - a < 20) }'" && unplug
 }
 step "limits of operations and of bytes a second" limited
+burst() { # five seconds of allowance saved up: ninety requests at once, the next ninety at twenty a second
+    attach iops=20,burst=5000 && sees xvdb 98304 &&
+        in_guest one "sleep 2; s=\$EPOCHREALTIME; dd if=/dev/xvdb of=/dev/null bs=4k count=90 iflag=direct status=none; m=\$EPOCHREALTIME; dd if=/dev/xvdb of=/dev/null bs=4k count=90 iflag=direct status=none; awk -v a=\$s -v b=\$m -v c=\$EPOCHREALTIME 'BEGIN { print b - a, c - b; exit !(c - b > 2 && c - b > 2 * (b - a)) }'" && unplug
+}
+step "a limit's burst" burst
+
+secure() { # what was there cannot be read afterwards; without the key the guest is not offered it
+    attach && sees xvdb 98304 && ! in_guest one "blkdiscard -s -o 1M -l 1M /dev/xvdb" && unplug || return
+    attach secure-erase && sees xvdb 98304 &&
+        in_guest one "head -c 4M /dev/urandom | dd of=/dev/xvdb bs=1M iflag=fullblock oflag=direct status=none && blkdiscard -s -o 1M -l 1M /dev/xvdb && dd if=/dev/xvdb bs=1M skip=1 count=1 iflag=direct status=none | tr -d '\\0' | wc -c | grep -x 0 && dd if=/dev/xvdb bs=1M count=1 iflag=direct status=none | tr -d '\\0' | wc -c | grep -v '^[0-9]\{1,5\}\$'" &&
+        unplug
+}
+step "secure erase" secure
 
 big_sectors() {
     local device

@@ -10,7 +10,7 @@ new_guest() { # new_guest NAME ADDRESS: on a disk of its own that takes only wha
 name = "$1"
 kernel = "$guests/vmlinuz"
 ramdisk = "$guests/initrd.img"
-cmdline = "console=hvc0 root=/dev/xvda bulkhead.name=$1 bulkhead.udev=no bulkhead.ip=$2/24 quiet loglevel=3"
+cmdline = "console=hvc0 root=/dev/xvda bulkhead.name=$1 bulkhead.udev=no bulkhead.ip=$2/24 xen_blkfront.max_ring_page_order=2 quiet loglevel=3"
 memory = 160
 maxmem = 160
 vcpus = 2
