@@ -257,14 +257,20 @@ static void finish_arithmetic(const struct write_insn *insn, struct cpu_regs *re
     }
 }
 
-void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old, uint64_t result)
+static void exchange_register(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old)
 {
     uint64_t *reg = register_of(regs, insn->reg);
 
-    if (insn->kind == WRITE_XCHG && insn->high_byte)
+    if (insn->high_byte)
         *reg = (*reg & ~0xff00UL) | (old & 0xff) << 8;
-    else if (insn->kind == WRITE_XCHG)
+    else
         set_register(reg, insn->size, old);
+}
+
+void write_finish(const struct write_insn *insn, struct cpu_regs *regs, uint64_t old, uint64_t result)
+{
+    if (insn->kind == WRITE_XCHG)
+        exchange_register(insn, regs, old);
     else if (insn->kind != WRITE_MOV)
         finish_arithmetic(insn, regs, old, result);
     regs->rip += insn->length;
