@@ -20,37 +20,20 @@ enum stage { STAGE_TABLES, STAGE_TYPES, STAGE_PAGES, STAGE_DONE };
 /* Pages between two looks at whether to be preempted. */
 #define PREEMPT_INTERVAL 32
 
-/* The first page on d's list from number n on (0: none) that can be referenced: it is, for the caller. */
-static struct page_info *hold_from(struct domain *d, uint64_t n)
-{
-    while (n) {
-        struct page_info *pg = mfn_to_page(MFN(n));
-
-        if (get_page(pg, d))
-            return pg;
-        n = pg->next_in_domain;
-    }
-    return NULL;
-}
-
-static struct page_info *hold_first(struct domain *d)
-{
-    struct page_info *pg;
-
-    spin_lock(&d->page_lock);
-    pg = hold_from(d, d->first_page);
-    spin_unlock(&d->page_lock);
-    return pg;
-}
-
+/* The page on d's list after pg (NULL: the first one) that can be referenced: it is, for the caller. NULL: none. */
 static struct page_info *hold_next(struct domain *d, const struct page_info *pg)
 {
-    struct page_info *next;
+    struct page_info *next = NULL;
+    uint64_t n;
 
     spin_lock(&d->page_lock);
-    next = hold_from(d, pg->next_in_domain);
+    for (n = pg ? pg->next_in_domain : d->first_page; n; n = next->next_in_domain) {
+        next = mfn_to_page(MFN(n));
+        if (get_page(next, d))
+            break;
+    }
     spin_unlock(&d->page_lock);
-    return next;
+    return n ? next : NULL;
 }
 
 /* Ends whatever keeps the page a table by itself. 0 or -EAGAIN. */
@@ -65,7 +48,7 @@ static int end_type(struct page_info *pg, struct domain *d)
 static int visit_pages(struct domain *d, enum stage stage)
 {
     uint64_t resume = d->arch.relinquish_next;
-    struct page_info *pg = resume ? mfn_to_page(MFN(resume)) : hold_first(d);
+    struct page_info *pg = resume ? mfn_to_page(MFN(resume)) : hold_next(d, NULL);
 
     d->arch.relinquish_next = 0;
     for (unsigned int visited = 1; pg; visited++) {
