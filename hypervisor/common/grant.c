@@ -23,25 +23,20 @@ int16_t grant_refuse(struct vcpu *v, int16_t status, const char *check, uint64_t
 
 /* --- Entries --- */
 
-/* Whether an entry's first word (flags, user in the high half) permits the access. */
-static bool permits(struct vcpu *v, uint32_t word, uint32_t ref, bool write, bool sub_page)
+/* What speaks against the access in an entry's first word (flags, user in the high half); 0: nothing. */
+static int refusal(struct vcpu *v, uint32_t word, uint32_t ref, bool write, bool sub_page)
 {
     uint32_t flags = word & 0xffff, user = word >> 16;
 
-    if ((flags & GTF_type_mask) != GTF_permit_access || user != v->domain->id) {
-        fail(v, -EPERM, "grant: entry {0} is not offered to the caller (flags and user: {1})", ref, word);
-        return false;
-    }
-    if (write && (flags & GTF_readonly)) {
-        fail(v, -EPERM, "grant: entry {0} is read-only (flags {1})", ref, flags);
-        return false;
-    }
-    if (!sub_page && (flags & GTF_sub_page)) {
-        fail(v, -EPERM, "grant: entry {0} grants a part of a page, which can be copied but not mapped", ref,
-             0);
-        return false;
-    }
-    return true;
+    if ((flags & GTF_type_mask) != GTF_permit_access || user != v->domain->id)
+        return fail(v, -EPERM, "grant: entry {0} is not offered to the caller (flags and user: {1})", ref,
+                    word);
+    if (write && (flags & GTF_readonly))
+        return fail(v, -EPERM, "grant: entry {0} is read-only (flags {1})", ref, flags);
+    if (!sub_page && (flags & GTF_sub_page))
+        return fail(v, -EPERM, "grant: entry {0} grants a part of a page, which can be copied but not mapped",
+                    ref, 0);
+    return 0;
 }
 
 static int16_t mark_v1(struct vcpu *v, struct grant_table *t, uint32_t ref, bool write)
@@ -51,7 +46,7 @@ static int16_t mark_v1(struct vcpu *v, struct grant_table *t, uint32_t ref, bool
     uint32_t mark = GTF_reading | (write ? GTF_writing : 0);
 
     for (int i = 0; i < MARK_ATTEMPTS; i++) {
-        if (unlikely(!permits(v, old & ~GTF_sub_page, ref, write, false)))
+        if (unlikely(refusal(v, old & ~GTF_sub_page, ref, write, false)))
             return GNTST_general_error;
         if (likely(__atomic_compare_exchange_n(word, &old, old | mark, false, __ATOMIC_SEQ_CST,
                                                __ATOMIC_RELAXED)))
@@ -66,11 +61,11 @@ static int16_t mark_v2(struct vcpu *v, struct grant_table *t, uint32_t ref, bool
     uint16_t mark = GTF_reading | (write ? GTF_writing : 0);
     grant_status_t *status = grant_status_word(t, ref), was;
 
-    if (!permits(v, __atomic_load_n(word, __ATOMIC_RELAXED), ref, write, sub_page))
+    if (refusal(v, __atomic_load_n(word, __ATOMIC_RELAXED), ref, write, sub_page))
         return GNTST_general_error;
     was = __atomic_fetch_or(status, mark, __ATOMIC_SEQ_CST);
     /* The guest clears the entry first and then looks at the status: so look again after marking. */
-    if (permits(v, __atomic_load_n(word, __ATOMIC_SEQ_CST), ref, write, sub_page))
+    if (!refusal(v, __atomic_load_n(word, __ATOMIC_SEQ_CST), ref, write, sub_page))
         return GNTST_okay;
     __atomic_fetch_and(status, (uint16_t) ~(mark & ~was), __ATOMIC_SEQ_CST);
     return GNTST_general_error;
@@ -90,14 +85,14 @@ static void publish_pins(struct grant_table *t, uint32_t ref, uint64_t before, u
         __atomic_fetch_and(grant_status_word(t, ref), (uint16_t)~gone, __ATOMIC_RELEASE);
 }
 
-/* First pin: what the entry grants, read once. */
-static bool read_entry(struct vcpu *v, struct grant_table *t, uint32_t ref, struct grant_active *act)
+/* First pin: what the entry grants, read once. 0, -EINVAL. */
+static int read_entry(struct vcpu *v, struct grant_table *t, uint32_t ref, struct grant_active *act)
 {
     act->start = 0;
     act->length = PAGE_SIZE;
     if (t->version == 1) {
         act->frame = READ_ONCE(grant_v1(t, ref)->frame);
-        return true;
+        return 0;
     }
     union grant_entry_v2 *e = grant_v2(t, ref);
 
@@ -106,12 +101,10 @@ static bool read_entry(struct vcpu *v, struct grant_table *t, uint32_t ref, stru
         act->start = READ_ONCE(e->sub_page.page_off);
         act->length = READ_ONCE(e->sub_page.length);
     }
-    if (act->start + act->length > (int)PAGE_SIZE) {
-        fail(v, -EINVAL, "grant: entry {0} grants a part that ends {1} bytes into its page", ref,
-             act->start + act->length);
-        return false;
-    }
-    return true;
+    if (act->start + act->length > (int)PAGE_SIZE)
+        return fail(v, -EINVAL, "grant: entry {0} grants a part that ends {1} bytes into its page", ref,
+                    act->start + act->length);
+    return 0;
 }
 
 static int16_t acquire_locked(struct vcpu *v, struct grant_table *t, uint32_t ref, uint64_t pins,
@@ -136,7 +129,7 @@ static int16_t acquire_locked(struct vcpu *v, struct grant_table *t, uint32_t re
         if (unlikely(status != GNTST_okay))
             return status;
         if (act->pins == 0) {
-            if (unlikely(!read_entry(v, t, ref, act))) {
+            if (unlikely(read_entry(v, t, ref, act))) {
                 publish_pins(t, ref, pins, 0);
                 return GNTST_general_error;
             }
