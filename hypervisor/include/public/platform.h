@@ -46,7 +46,6 @@ struct xenpf_read_memtype {
 #define XEN_FW_EFI_VERSION        0
 #define XEN_FW_EFI_CONFIG_TABLE   1
 #define XEN_FW_EFI_VENDOR         2
-#define XEN_FW_EFI_MEM_INFO       3
 #define XEN_FW_EFI_RT_VERSION     4
 #define XEN_FW_KBD_SHIFT_FLAGS    5
 union xenpf_efi_info {
@@ -69,21 +68,6 @@ union xenpf_efi_info {
 struct xenpf_firmware_info {
     uint32_t type, index; /* IN */
     union {
-        struct {
-            uint8_t device, version;
-            uint16_t interface_support;
-            uint16_t legacy_max_cylinder;
-            uint8_t legacy_max_head, legacy_sectors_per_track;
-            uint64_t edd_params;
-        } disk_info;
-        struct {
-            uint8_t device;
-            uint32_t mbr_signature;
-        } disk_mbr_signature;
-        struct {
-            uint8_t capabilities, edid_transfer_time;
-            uint64_t edid;
-        } vbeddc_info;
         union xenpf_efi_info efi_info;
         uint8_t kbd_shift_flags;
     } u;
