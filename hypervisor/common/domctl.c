@@ -18,7 +18,7 @@
 #define CDF_PV   (XEN_DOMCTL_CDF_s3_integrity | XEN_DOMCTL_CDF_xs_domain)
 #define KB_SHIFT (PAGE_SHIFT - 10)
 
-static struct vcpu *find_vcpu(struct vcpu *v, struct domain *d, uint32_t id)
+struct vcpu *domctl_vcpu(struct vcpu *v, struct domain *d, uint32_t id)
 {
     struct vcpu *t = domain_vcpu(d, id);
 
@@ -177,7 +177,7 @@ static long op_getdomaininfo(struct vcpu *v, struct domain *unused, struct xen_d
 static long op_getvcpuinfo(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_getvcpuinfo *info = &op->u.getvcpuinfo;
-    struct vcpu *t = find_vcpu(v, d, info->vcpu);
+    struct vcpu *t = domctl_vcpu(v, d, info->vcpu);
 
     if (t == NULL)
         return -ESRCH;
@@ -194,7 +194,7 @@ static long op_getvcpuinfo(struct vcpu *v, struct domain *d, struct xen_domctl *
 static long op_setvcpuaffinity(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *t = find_vcpu(v, d, a->vcpu);
+    struct vcpu *t = domctl_vcpu(v, d, a->vcpu);
     uint64_t hard, soft, pool = cpupool_cpus(d->pool);
     int rc;
 
@@ -230,7 +230,7 @@ static long op_setvcpuaffinity(struct vcpu *v, struct domain *d, struct xen_domc
 static long op_getvcpuaffinity(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
     const struct xen_domctl_vcpuaffinity *a = &op->u.vcpuaffinity;
-    struct vcpu *t = find_vcpu(v, d, a->vcpu);
+    struct vcpu *t = domctl_vcpu(v, d, a->vcpu);
     int rc;
 
     if (t == NULL)

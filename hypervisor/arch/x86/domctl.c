@@ -197,8 +197,8 @@ static long op_sendtrigger(struct vcpu *v, struct domain *d, struct xen_domctl *
     if (s->trigger != XEN_DOMCTL_SENDTRIGGER_NMI)
         return fail(v, -ENOSYS, "sendtrigger: trigger {0}: a PV domain takes an NMI (0) alone", s->trigger,
                     0);
-    if (domain_vcpu(d, s->vcpu) == NULL)
-        return fail(v, -ESRCH, "sendtrigger: domain {0} has no vcpu {1}", d->id, s->vcpu);
+    if (domctl_vcpu(v, d, s->vcpu) == NULL)
+        return -ESRCH;
     pv_send_nmi(d->vcpu[s->vcpu]);
     return 0;
 }
@@ -288,10 +288,10 @@ static long op_get_ext_vcpucontext(struct vcpu *v, struct domain *d, struct xen_
 {
     struct xen_domctl_ext_vcpucontext *e = &op->u.ext_vcpucontext;
     uint32_t id = e->vcpu;
-    struct vcpu *t = domain_vcpu(d, id);
+    struct vcpu *t = domctl_vcpu(v, d, id);
 
     if (t == NULL)
-        return fail(v, -ESRCH, "get_ext_vcpucontext: domain {0} has no vcpu {1}", d->id, id);
+        return -ESRCH;
     *e = (struct xen_domctl_ext_vcpucontext){
         .vcpu = id,
         .size = sizeof(*e),
@@ -400,8 +400,8 @@ static long op_setvcpuextstate(struct vcpu *v, struct domain *d, struct xen_domc
 /* PV guests own no MSR whose value would have to move. */
 static long op_get_vcpu_msrs(struct vcpu *v, struct domain *d, struct xen_domctl *op)
 {
-    if (domain_vcpu(d, op->u.vcpu_msrs.vcpu) == NULL)
-        return fail(v, -ESRCH, "get_vcpu_msrs: domain {0} has no vcpu {1}", d->id, op->u.vcpu_msrs.vcpu);
+    if (domctl_vcpu(v, d, op->u.vcpu_msrs.vcpu) == NULL)
+        return -ESRCH;
     op->u.vcpu_msrs.msr_count = 0;
     return 0;
 }

@@ -17,6 +17,8 @@ struct domctl_row {
 /* The machine's commands; NULL: there is none of this number. */
 const struct domctl_row *arch_domctl(uint32_t cmd);
 
+/* d's vcpu `id`; NULL: there is none (noted). */
+struct vcpu *domctl_vcpu(struct vcpu *v, struct domain *d, uint32_t id);
 /* A domain as the toolstack sees it. */
 void domctl_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info);
 /* The machine's members of it, zero before. */
