@@ -14,7 +14,6 @@
 #include <bh/errno.h>
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
-#include <bh/printk.h>
 #include <bh/virq.h>
 
 _Static_assert(EVTCHN_NR_VIRQS == NR_VIRQS, "one port per VIRQ");

@@ -11,7 +11,6 @@
 #include <bh/errno.h>
 #include <bh/page_alloc.h>
 #include <bh/policy.h>
-#include <bh/string.h>
 
 #define MARK_ATTEMPTS 5 /* a guest that changes the entry more often than that loses */
 

@@ -5,7 +5,6 @@
 #include <bh/printk.h>
 #include <bh/console.h>
 #include <bh/arch.h>
-#include <bh/domain.h>
 #include <bh/string.h>
 
 enum log_level log_threshold = LOG_INFO;

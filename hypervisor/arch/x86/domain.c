@@ -6,7 +6,6 @@
 #include <asm/irq.h>
 #include <asm/percpu.h>
 #include <asm/pv.h>
-#include <asm/time.h>
 #include <asm/trap.h>
 #include <bh/arch.h>
 #include <bh/domain.h>

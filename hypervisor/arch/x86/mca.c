@@ -9,7 +9,6 @@
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
-#include <bh/policy.h>
 #include <bh/printk.h>
 #include <bh/string.h>
 #include <asm/cpufeature.h>

@@ -18,7 +18,6 @@
 #include <asm/boot_info.h>
 #include <asm/cpufeature.h>
 #include <asm/cr.h>
-#include <asm/insn.h>
 #include <asm/map.h>
 #include <asm/paging.h>
 #include <asm/regs.h>

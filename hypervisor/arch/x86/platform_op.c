@@ -7,8 +7,6 @@
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
-#include <bh/page_alloc.h>
-#include <bh/policy.h>
 #include <bh/sched.h>
 #include <bh/string.h>
 #include <asm/acpi.h>

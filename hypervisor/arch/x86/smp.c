@@ -10,7 +10,6 @@
  * Functions take no lock.
  */
 #include <bh/arch.h>
-#include <bh/domain.h>
 #include <bh/page_alloc.h>
 #include <bh/printk.h>
 #include <bh/sched.h>

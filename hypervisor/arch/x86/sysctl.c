@@ -1,7 +1,6 @@
 /* sysctl, the machine's half: CPUs, their features and topology, PCI devices. */
 #include <bh/arch.h>
 #include <bh/domain.h>
-#include <bh/domctl.h>
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
@@ -13,6 +12,7 @@
 #include <asm/setup.h>
 #include <asm/smp.h>
 #include <asm/time.h>
+#include <public/sysctl.h>
 
 #define DEVICES_A_TURN 32
 

@@ -9,7 +9,6 @@
 #define MB1_INFO_CMDLINE (1u << 2)
 #define MB1_INFO_MODS    (1u << 3)
 #define MB1_INFO_MMAP    (1u << 6)
-#define MB1_INFO_LOADER  (1u << 9)
 #define MB1_INFO_VIDEO   (1u << 12)
 
 struct packed mb1_info {
@@ -33,7 +32,6 @@ struct packed mb1_mmap {
 enum {
     MB2_END = 0,
     MB2_CMDLINE = 1,
-    MB2_LOADER = 2,
     MB2_MODULE = 3,
     MB2_MMAP = 6,
     MB2_FRAMEBUFFER = 8,
@@ -188,8 +186,6 @@ const char *multiboot1_parse(const uint8_t *base, uint64_t limit, uint32_t info_
     if (info->flags & MB1_INFO_CMDLINE)
         copy_string(&m, info->cmdline, BOOT_STRING_MAX, bi->cmdline, sizeof(bi->cmdline));
     drop_file_name(bi->cmdline);
-    if (info->flags & MB1_INFO_LOADER)
-        copy_string(&m, info->loader_name, sizeof(bi->loader), bi->loader, sizeof(bi->loader));
     if ((info->flags & MB1_INFO_VIDEO) && info->fb_type == FB_TYPE_RGB)
         set_framebuffer(bi, info->fb_address, info->fb_pitch, info->fb_width, info->fb_height, info->fb_bpp,
                         &info->fb_red_pos);
@@ -236,9 +232,6 @@ static const char *mb2_tag(const struct memory *m, uint64_t pa, uint32_t type, u
     case MB2_CMDLINE:
         copy_string(m, body, body_size, bi->cmdline, sizeof(bi->cmdline));
         drop_file_name(bi->cmdline);
-        break;
-    case MB2_LOADER:
-        copy_string(m, body, body_size, bi->loader, sizeof(bi->loader));
         break;
     case MB2_MODULE:
         if (body_size < 8)

@@ -12,7 +12,6 @@
 #include <bh/hypercall.h>
 #include <public/callback.h>
 #include <public/nmi.h>
-#include <public/xen.h>
 
 static long bad_entry(struct vcpu *v, uint64_t address)
 {

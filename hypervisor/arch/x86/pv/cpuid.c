@@ -18,7 +18,6 @@
 #include <bh/page_alloc.h>
 #include <bh/string.h>
 #include <bh/version.h>
-#include <public/xen.h>
 
 #define MAX_LEAVES        128
 #define MSR_PLATFORM      0xce

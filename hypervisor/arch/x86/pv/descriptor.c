@@ -12,14 +12,12 @@
 #include <asm/mm.h>
 #include <asm/pte.h>
 #include <asm/pv.h>
-#include <asm/insn.h>
 #include <bh/arch.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
-#include <public/xen.h>
 
 #define WINDOW_PAGES 32
 #define LDT_FIRST    16

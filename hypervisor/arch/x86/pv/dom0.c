@@ -17,7 +17,6 @@
 #include <asm/cpufeature.h>
 #include <asm/boot_info.h>
 #include <asm/insn.h>
-#include <asm/mm.h>
 #include <asm/msr.h>
 #include <asm/paging.h>
 #include <asm/pv.h>

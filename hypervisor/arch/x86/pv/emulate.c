@@ -17,7 +17,6 @@
 #include <bh/domain.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
-#include <public/xen.h>
 
 #define STRING_IO_MAX    64
 #define ACCESS_LONG_CODE (1U << 21)

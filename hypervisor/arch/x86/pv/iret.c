@@ -12,7 +12,6 @@
 #include <asm/layout.h>
 #include <bh/domain.h>
 #include <bh/hypercall.h>
-#include <public/xen.h>
 
 #define FLAG_FIXED (1UL << 1)
 

@@ -19,7 +19,6 @@
 #include <bh/hypercall.h>
 #include <bh/page_alloc.h>
 #include <bh/string.h>
-#include <public/vcpu.h>
 #include <public/xen.h>
 
 #define FLAG_FIXED (1UL << 1)

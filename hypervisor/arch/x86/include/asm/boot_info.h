@@ -25,7 +25,6 @@ struct boot_framebuffer {
 
 struct boot_info {
     char cmdline[BOOT_STRING_MAX];
-    char loader[64];
     uint32_t nr_modules;
     struct boot_module module[BOOT_MAX_MODULES];
     struct e820_map e820; /* sorted, without overlaps */

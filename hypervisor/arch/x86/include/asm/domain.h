@@ -13,9 +13,6 @@
 #include <bh/lock.h>
 #include <asm/regs.h>
 
-struct rangeset;
-struct vcpu_guest_context;
-
 #define PV_GDT_FRAMES 14
 #define FPU_AREA_SIZE 4096 /* one page: legacy FXSAVE or XSAVE area of the enabled features */
 
