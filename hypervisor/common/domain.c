@@ -10,6 +10,7 @@
  */
 #include <bh/arch.h>
 #include <bh/assert.h>
+#include <bh/cmdline.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
 #include <bh/grant.h>
@@ -491,7 +492,10 @@ static void noreturn_fn end_machine(struct domain *d, uint32_t reason)
         arch_machine_poweroff();
     if (reason == SHUTDOWN_crash || reason == SHUTDOWN_watchdog) {
         dump_vcpus(d);
-        arch_fatal();
+        if (options.noreboot) {
+            printk(LOG_ERROR, "Halted: the command line says noreboot");
+            arch_machine_halt();
+        }
     }
     arch_machine_reboot();
 }

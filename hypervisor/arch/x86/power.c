@@ -111,7 +111,7 @@ void arch_machine_poweroff(void)
 void arch_fatal(void)
 {
     if (options.noreboot) {
-        static const char text[] = "(BH) Halted: the command line says noreboot\n";
+        static const char text[] = "Halted (noreboot is given).\n";
 
         arch_console_write(text, sizeof(text) - 1);
         arch_machine_halt();
