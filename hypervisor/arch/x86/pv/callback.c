@@ -21,12 +21,12 @@ static long bad_entry(struct vcpu *v, uint64_t address)
 
 DECLARE_HYPERCALL(do_set_trap_table)
 {
-    struct pv_trap *table = v->arch.pv.trap;
+    struct trap_info *table = v->arch.pv.trap;
     uint64_t at = a1;
 
     if (!at) {
         for (unsigned int i = 0; i < 256; i++)
-            table[i] = (struct pv_trap){0};
+            table[i] = (struct trap_info){0};
         return 0;
     }
     for (unsigned int i = 0; i < 257; i++, at += sizeof(struct trap_info)) {
@@ -37,12 +37,8 @@ DECLARE_HYPERCALL(do_set_trap_table)
             return 0;
         if (!is_guest_address(untrusted_trap.address))
             return bad_entry(v, untrusted_trap.address);
-        table[untrusted_trap.vector] = (struct pv_trap){
-            .address = untrusted_trap.address,
-            .cs = untrusted_trap.cs | 3,
-            .dpl = TI_GET_DPL(&untrusted_trap),
-            .mask_events = TI_GET_IF(&untrusted_trap),
-        };
+        untrusted_trap.cs |= 3;
+        table[untrusted_trap.vector] = untrusted_trap;
     }
     return fail(v, -EINVAL, "trap table: no end after {0} entries", 257, 0);
 }
@@ -77,7 +73,8 @@ static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64
         pv->syscall32_mask_events = mask_events;
         return 0;
     case CALLBACKTYPE_nmi:
-        pv->trap[TRAP_NMI] = (struct pv_trap){.address = address, .cs = FLAT_KERNEL_CS, .mask_events = true};
+        pv->trap[TRAP_NMI] =
+            (struct trap_info){.flags = PV_TRAP_INTERRUPT, .cs = FLAT_KERNEL_CS, .address = address};
         return 0;
     default:
         return fail(v, -ENOSYS, "callback_op: type {0} is not offered", type, 0);
@@ -99,7 +96,7 @@ DECLARE_HYPERCALL(do_callback_op)
         if (copy_from_guest(v, &untrusted_unregister, a2, sizeof(untrusted_unregister)))
             return fail(v, -EFAULT, "callback_op: argument at {0} is not readable", a2, 0);
         if (untrusted_unregister.type == CALLBACKTYPE_nmi)
-            v->arch.pv.trap[TRAP_NMI] = (struct pv_trap){0};
+            v->arch.pv.trap[TRAP_NMI] = (struct trap_info){0};
         else if (untrusted_unregister.type == CALLBACKTYPE_syscall32)
             v->arch.pv.syscall32_callback = 0;
         else
@@ -130,7 +127,7 @@ DECLARE_HYPERCALL(do_nmi_op)
             return fail(v, -EFAULT, "nmi_op: argument at {0} is not readable", a2, 0);
         return set_callback(v, CALLBACKTYPE_nmi, true, untrusted_callback.handler_address);
     case XENNMI_unregister_callback:
-        v->arch.pv.trap[TRAP_NMI] = (struct pv_trap){0};
+        v->arch.pv.trap[TRAP_NMI] = (struct trap_info){0};
         return 0;
     default:
         return fail(v, -ENOSYS, "nmi_op: no operation {0}", a1, 0);

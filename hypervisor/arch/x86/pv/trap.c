@@ -146,13 +146,13 @@ void pv_deliver_syscall32(struct vcpu *v, struct cpu_regs *regs)
 
 void pv_deliver_nmi(struct vcpu *v, struct cpu_regs *regs)
 {
-    const struct pv_trap *t = &v->arch.pv.trap[TRAP_NMI];
+    const struct trap_info *t = &v->arch.pv.trap[TRAP_NMI];
 
     v->arch.pv.bounce.nmi_pending = 0;
     if (!t->address)
         return;
     v->arch.pv.nmi_active = 1; /* until the guest's iret */
-    enter_kernel(v, regs, t->address, t->mask_events, false, 0);
+    enter_kernel(v, regs, t->address, TI_GET_IF(t), false, 0);
 }
 
 void pv_send_nmi(struct vcpu *v)
@@ -175,7 +175,7 @@ static bool has_error_code(uint8_t vector)
 void pv_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code)
 {
     struct pv_vcpu *pv = &v->arch.pv;
-    const struct pv_trap *trap = &pv->trap[vector];
+    const struct trap_info *trap = &pv->trap[vector];
 
     if (unlikely(!trap->address)) {
         domain_crash(v->domain,
@@ -186,14 +186,14 @@ void pv_inject_exception(struct vcpu *v, uint8_t vector, uint32_t error_code)
     pv->bounce.eip = trap->address;
     pv->bounce.cs = trap->cs;
     pv->bounce.error_code = error_code;
-    pv->bounce.flags = PV_TRAP_PENDING | (has_error_code(vector) ? PV_TRAP_ERRCODE : 0) |
-                       (trap->mask_events ? PV_TRAP_INTERRUPT : 0);
+    pv->bounce.flags =
+        PV_TRAP_PENDING | (has_error_code(vector) ? PV_TRAP_ERRCODE : 0) | (trap->flags & PV_TRAP_INTERRUPT);
 }
 
 void pv_inject_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2)
 {
     struct pv_vcpu *pv = &v->arch.pv;
-    const struct pv_trap *trap = &pv->trap[TRAP_PF];
+    const struct trap_info *trap = &pv->trap[TRAP_PF];
 
     if (unlikely(!trap->address)) {
         pv_inject_exception(v, TRAP_PF, error_code);
@@ -206,7 +206,15 @@ void pv_inject_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2)
     /* The guest's kernel runs in ring 3: what its handler calls "user" is its user mode (PFEC_user_mode, bit
      * 2). */
     pv->bounce.error_code = pv->kernel_mode ? error_code & ~4U : error_code | 4;
-    pv->bounce.flags = PV_TRAP_PENDING | PV_TRAP_ERRCODE | (trap->mask_events ? PV_TRAP_INTERRUPT : 0);
+    pv->bounce.flags = PV_TRAP_PENDING | PV_TRAP_ERRCODE | (trap->flags & PV_TRAP_INTERRUPT);
+}
+
+/* Whether an INT instruction of the running mode may enter the kernel here. */
+static bool may_raise(const struct vcpu *v, uint8_t vector)
+{
+    const struct trap_info *trap = &v->arch.pv.trap[vector];
+
+    return trap->address && (v->arch.pv.kernel_mode || TI_GET_DPL(trap) == 3);
 }
 
 /*
@@ -219,8 +227,7 @@ static bool software_interrupt(struct vcpu *v, struct cpu_regs *regs)
 
     if (!(regs->error_code & 2) || copy_from_guest(v, insn, regs->rip, sizeof(insn)) || insn[0] != 0xcd)
         return false;
-    const struct pv_trap *trap = &v->arch.pv.trap[insn[1]];
-    if (!trap->address || (!v->arch.pv.kernel_mode && trap->dpl < 3)) {
+    if (!may_raise(v, insn[1])) {
         pv_inject_exception(v, TRAP_GP, insn[1] * 8U + 2);
         return true;
     }
@@ -259,8 +266,7 @@ void pv_exception(struct cpu_regs *regs)
         debug_exception(v);
         return;
     case VECTOR_INT80:
-        if (!v->arch.pv.trap[VECTOR_INT80].address ||
-            (!v->arch.pv.kernel_mode && v->arch.pv.trap[VECTOR_INT80].dpl < 3)) {
+        if (!may_raise(v, VECTOR_INT80)) {
             regs->rip -= 2;
             pv_inject_exception(v, TRAP_GP, VECTOR_INT80 * 8 + 2);
             return;

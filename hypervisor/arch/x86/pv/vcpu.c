@@ -165,10 +165,9 @@ static void commit_registers(struct vcpu *v, const struct vcpu_guest_context *c)
     pv->failsafe_mask_events = (c->flags & VGCF_failsafe_disables_events) != 0;
     pv->syscall_mask_events = (c->flags & VGCF_syscall_disables_events) != 0;
     pv_choose_entry(v);
-    for (unsigned int i = 0; i < 256; i++) {
-        const struct trap_info *t = &c->trap_ctxt[i];
-        pv->trap[i] = (struct pv_trap){t->address, t->cs | 3, TI_GET_DPL(t), TI_GET_IF(t) != 0};
-    }
+    memcpy(pv->trap, c->trap_ctxt, sizeof(c->trap_ctxt));
+    for (unsigned int i = 0; i < 256; i++)
+        pv->trap[i].cs |= 3;
     for (unsigned int i = 0; i < 4; i++)
         v->arch.debugreg[i] = c->debugreg[i];
     v->arch.debugreg[6] = DR6_FIXED | (c->debugreg[6] & 0xe00f);
@@ -258,13 +257,7 @@ void pv_get_context(struct vcpu *v, struct vcpu_guest_context *c)
     c->failsafe_callback_eip = pv->failsafe_callback;
     c->syscall_callback_eip = pv->syscall_callback;
     c->vm_assist = v->domain->vm_assist;
-    for (unsigned int i = 0; i < 256; i++)
-        c->trap_ctxt[i] = (struct trap_info){
-            .vector = (uint8_t)i,
-            .flags = (uint8_t)(pv->trap[i].dpl | (pv->trap[i].mask_events ? 4 : 0)),
-            .cs = pv->trap[i].cs,
-            .address = pv->trap[i].address,
-        };
+    memcpy(c->trap_ctxt, pv->trap, sizeof(c->trap_ctxt));
     memcpy(c->debugreg, v->arch.debugreg, sizeof(c->debugreg));
 }
 

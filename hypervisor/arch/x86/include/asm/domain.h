@@ -16,13 +16,6 @@
 #define PV_GDT_FRAMES 14
 #define FPU_AREA_SIZE 4096 /* one page: legacy FXSAVE or XSAVE area of the enabled features */
 
-struct pv_trap {
-    uint64_t address; /* guest handler; 0: none */
-    uint16_t cs;
-    uint8_t dpl;      /* software interrupts are allowed from rings >= this (0 kernel, 3 user) */
-    bool mask_events; /* entry masks event delivery */
-};
-
 /* Offsets of members used by assembly are made by arch/x86/asm_offsets.c. */
 struct pv_vcpu {
     bool kernel_mode;
@@ -42,7 +35,7 @@ struct pv_vcpu {
         uint8_t flags;       /* PV_TRAP_* */
         uint8_t nmi_pending; /* behind flags: the way out tests both at once */
     } bounce;
-    struct pv_trap *trap; /* [256] */
+    struct trap_info *trap; /* [256], as the guest gave them, with cs in ring 3; address 0: none */
     /* Segments. Bases of the mode that is not running are in *_other; the running one's are in the CPU's
      * MSRs. */
     uint64_t fs_base, gs_base_kernel, gs_base_user; /* saved when switched out */
@@ -63,7 +56,7 @@ struct pv_vcpu {
 };
 #define PV_TRAP_PENDING   1
 #define PV_TRAP_ERRCODE   2
-#define PV_TRAP_INTERRUPT 4 /* entry masks events */
+#define PV_TRAP_INTERRUPT 4 /* entry masks events: the same bit as in struct trap_info */
 
 struct arch_vcpu {
     uint64_t cr3;         /* machine address of the top-level table in use */
