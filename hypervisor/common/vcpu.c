@@ -80,7 +80,6 @@ void vcpu_forget_guest(struct vcpu *v)
     v->runstate_guest = 0;
     v->time_guest = 0;
     v->info = &dummy_info;
-    arch_vcpu_info_moved(v);
     v->info_page = NULL;
     if (pg)
         put_page_writable(pg);
@@ -256,7 +255,6 @@ static void move_info(struct vcpu *t, struct page_info *pg, uint32_t offset)
     }
     t->info_page = pg;
     t->info = to;
-    arch_vcpu_info_moved(t);
     arch_update_vcpu_time(t);
     to->evtchn_pending_sel = ~0UL;
     atomic_thread_fence(memory_order_seq_cst);

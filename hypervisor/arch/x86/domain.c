@@ -64,12 +64,6 @@ void arch_vcpu_reset(struct vcpu *v)
     v->initialised = false;
 }
 
-/* The info page holds cr2 and time; both are published anew before the guest looks. */
-void arch_vcpu_info_moved(struct vcpu *v)
-{
-    arch_update_vcpu_time(v);
-}
-
 void arch_hypercall_args(struct vcpu *v, uint32_t *number, uint32_t *first_arg)
 {
     const struct cpu_regs *regs = &cpu_info()->guest;

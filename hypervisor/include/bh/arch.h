@@ -58,8 +58,6 @@ void arch_vcpu_destroy(struct vcpu *v);
 void arch_context_switch(struct vcpu *prev, struct vcpu *next);
 /* An event became pending for v: if it runs on another CPU, make that CPU look. */
 void arch_vcpu_kick(struct vcpu *v);
-/* v->info moved to `info`: bring over what arch keeps pointers to. */
-void arch_vcpu_info_moved(struct vcpu *v);
 int must_check arch_vcpu_initialise(struct vcpu *caller, struct vcpu *v, uint64_t untrusted_context);
 void arch_vcpu_reset(struct vcpu *v);
 long arch_vcpu_op(struct vcpu *caller, unsigned int op, struct vcpu *v, uint64_t untrusted_arg);

@@ -257,10 +257,6 @@ FAKE void arch_vcpu_kick(struct vcpu *v)
     fake_vcpu_kicks++;
 }
 
-FAKE void arch_vcpu_info_moved(struct vcpu *v)
-{
-}
-
 FAKE int arch_vcpu_initialise(struct vcpu *caller, struct vcpu *v, uint64_t untrusted_context)
 {
     return untrusted_context ? 0 : -EFAULT;
