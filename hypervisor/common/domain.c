@@ -184,8 +184,6 @@ static int check_config(const struct domain_config *c)
         return -EINVAL;
     if (!c->max_vcpus || c->max_vcpus > DOMAIN_MAX_VCPUS)
         return -ERANGE;
-    if (c->kind != KIND_PV && c->kind != KIND_HVM)
-        return -EINVAL;
     return 0;
 }
 
@@ -249,7 +247,7 @@ int domain_create(const struct domain_config *config, struct domain **out)
 
     if (ret)
         return ret;
-    d = new_domain(config->domid, config->kind, config->max_vcpus);
+    d = new_domain(config->domid, KIND_PV, config->max_vcpus);
     if (!d)
         return -ENOMEM;
     d->privileged = config->privileged;

@@ -34,7 +34,6 @@ static long op_createdomain(struct vcpu *v, struct domain *unused, struct xen_do
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
     struct domain_config config = {
         .domid = op->domain == 0 || op->domain >= DOMID_FIRST_RESERVED ? DOMID_INVALID : op->domain,
-        .kind = KIND_PV,
         .flags = c->flags,
         .ssid = c->ssidref,
         .max_vcpus = c->max_vcpus,
@@ -155,7 +154,7 @@ void domctl_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info)
         (d->state >= DOMAIN_DYING ? XEN_DOMINF_dying : 0) | (d->is_shut_down ? XEN_DOMINF_shutdown : 0) |
         (d->controller_pause_count > 0 ? XEN_DOMINF_paused : 0) |
         (blocked && info->nr_online_vcpus != 0 ? XEN_DOMINF_blocked : 0) |
-        (running ? XEN_DOMINF_running : 0) | (d->kind == KIND_HVM ? XEN_DOMINF_hvm_guest : 0) |
+        (running ? XEN_DOMINF_running : 0) |
         (d->create_flags & XEN_DOMCTL_CDF_xs_domain ? XEN_DOMINF_xs_domain : 0) |
         (d->is_shut_down ? (d->shutdown_code & XEN_DOMINF_shutdownmask) << XEN_DOMINF_shutdownshift : 0);
     arch_domain_info(d, info);

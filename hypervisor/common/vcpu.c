@@ -60,7 +60,7 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu **out)
     timer_init(&v->periodic_timer, periodic_event, v, v->sched.cpu);
     timer_init(&v->singleshot_timer, timer_event, v, v->sched.cpu);
     timer_init(&v->poll_timer, poll_timeout, v, v->sched.cpu);
-    if (d->kind == KIND_PV || d->kind == KIND_HVM)
+    if (d->kind == KIND_PV)
         ret = arch_vcpu_create(v);
     if (ret) {
         arch_vcpu_destroy(v);

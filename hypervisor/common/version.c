@@ -49,16 +49,11 @@ static long get_features(struct vcpu *v, uint64_t untrusted_arg)
         return fail(v, -EFAULT, "xen_version: argument at {0} cannot be read", untrusted_arg, 0);
     if (info.submap_idx >= XENFEAT_NR_SUBMAPS)
         return fail(v, -EINVAL, "xen_version: no feature submap {0}", info.submap_idx, 0);
-    info.submap = 1u << XENFEAT_memory_op_vnode_supported;
+    info.submap = 1u << XENFEAT_memory_op_vnode_supported | 1u << XENFEAT_mmu_pt_update_preserve_ad |
+                  1u << XENFEAT_highmem_assist | 1u << XENFEAT_gnttab_map_avail_bits |
+                  1u << XENFEAT_direct_mapped;
     if (d->vm_assist & (1UL << VMASST_TYPE_pae_extended_cr3))
         info.submap |= 1u << XENFEAT_pae_pgdir_above_4gb;
-    if (d->kind == KIND_PV)
-        info.submap |= 1u << XENFEAT_mmu_pt_update_preserve_ad | 1u << XENFEAT_highmem_assist |
-                       1u << XENFEAT_gnttab_map_avail_bits | 1u << XENFEAT_direct_mapped;
-    else
-        info.submap |= 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap |
-                       1u << XENFEAT_hvm_callback_vector | 1u << XENFEAT_hvm_safe_pvclock |
-                       1u << XENFEAT_not_direct_mapped;
     if (domain_is_control(d))
         info.submap |= 1u << XENFEAT_dom0;
     return put(v, untrusted_arg, &info, sizeof(info));

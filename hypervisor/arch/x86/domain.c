@@ -18,8 +18,6 @@
 
 int arch_domain_create(struct domain *d)
 {
-    if (d->kind != KIND_PV)
-        return 0;
     d->arch.tsc_incarnation = 1;
     d->arch.perdomain_l3 = page_alloc(0, 0);
     if (!d->arch.perdomain_l3)
@@ -41,20 +39,6 @@ void arch_domain_destroy(struct domain *d)
     kfree(d->arch.memory_map);
     d->arch.memory_map = NULL;
     pv_perdomain_free(d);
-}
-
-int arch_vcpu_create(struct vcpu *v)
-{
-    return v->domain->kind == KIND_PV ? pv_vcpu_create(v) : 0;
-}
-
-void arch_vcpu_destroy(struct vcpu *v)
-{
-    if (v->domain->kind != KIND_PV)
-        return;
-    vcpu_sync(v);
-    pv_vcpu_relinquish(v);
-    pv_vcpu_destroy(v);
 }
 
 void arch_vcpu_reset(struct vcpu *v)

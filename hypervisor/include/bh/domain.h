@@ -45,7 +45,6 @@ enum domain_kind {
     KIND_IDLE,   /* the idle vcpus' domain */
     KIND_SYSTEM, /* owners of pages that are no guest's: DOMID_XEN, DOMID_IO */
     KIND_PV,
-    KIND_HVM,
 };
 
 /* Where a vcpu stands. */
@@ -152,7 +151,6 @@ extern struct domain *idle_domain;
  */
 struct domain_config {
     domid_t domid; /* DOMID_INVALID: choose one */
-    enum domain_kind kind;
     bool privileged;
     uint32_t flags, ssid;
     uint8_t handle[16];

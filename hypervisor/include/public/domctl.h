@@ -33,7 +33,6 @@ struct xen_domctl_createdomain {
 };
 
 #define XEN_DOMINF_dying         (1U << 0)
-#define XEN_DOMINF_hvm_guest     (1U << 1)
 #define XEN_DOMINF_shutdown      (1U << 2)
 #define XEN_DOMINF_paused        (1U << 3)
 #define XEN_DOMINF_blocked       (1U << 4)

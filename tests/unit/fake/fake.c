@@ -492,7 +492,6 @@ struct domain *fake_domain(bool privileged, uint32_t vcpus, uint64_t max_pages)
 {
     struct domain_config config = {
         .domid = privileged && !control_domain ? 0 : DOMID_INVALID,
-        .kind = KIND_PV,
         .privileged = privileged,
         .max_vcpus = vcpus,
         .max_evtchn_port = 4095,

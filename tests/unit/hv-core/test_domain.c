@@ -9,7 +9,6 @@
 
 static const struct domain_config usual = {
     .domid = DOMID_INVALID,
-    .kind = KIND_PV,
     .max_vcpus = 2,
     .max_evtchn_port = 1023,
     .max_grant_frames = 4,
@@ -69,9 +68,6 @@ static void test_wrong_configurations(void **state)
     assert_int_equal(domain_create(&c, &d), -ERANGE);
     c.max_vcpus = DOMAIN_MAX_VCPUS + 1;
     assert_int_equal(domain_create(&c, &d), -ERANGE);
-    c = usual;
-    c.kind = KIND_IDLE;
-    assert_int_equal(domain_create(&c, &d), -EINVAL);
     c = usual;
     c.pool = 5;
     assert_int_equal(domain_create(&c, &d), -ENOENT);

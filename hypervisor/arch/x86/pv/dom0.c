@@ -487,7 +487,6 @@ void dom0_build(const struct boot_info *boot)
     unsigned int unpacked_order = 0;
     const struct domain_config config = {
         .domid = 0,
-        .kind = KIND_PV,
         .privileged = true,
         .max_vcpus = choose_vcpus(),
         .max_evtchn_port = (1U << 17) - 1,

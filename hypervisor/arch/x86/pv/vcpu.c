@@ -39,7 +39,7 @@ void pv_toggle_mode(struct vcpu *v)
     write_cr3(v->arch.cr3);
 }
 
-int pv_vcpu_create(struct vcpu *v)
+int arch_vcpu_create(struct vcpu *v)
 {
     struct pv_vcpu *pv = &v->arch.pv;
 
@@ -58,8 +58,10 @@ int pv_vcpu_create(struct vcpu *v)
     return pv_perdomain_map(v);
 }
 
-void pv_vcpu_destroy(struct vcpu *v)
+void arch_vcpu_destroy(struct vcpu *v)
 {
+    vcpu_sync(v);
+    pv_vcpu_relinquish(v);
     kfree(v->arch.pv.trap);
     kfree(v->arch.fpu);
     v->arch.pv.trap = NULL;

@@ -60,8 +60,6 @@ void pv_get_context(struct vcpu *v, struct vcpu_guest_context *context);
 int must_check pv_get_base_table(struct vcpu *caller, struct domain *d, mfn_t mfn);
 /* Drops table, GDT and LDT references. Idempotent. */
 void pv_vcpu_relinquish(struct vcpu *v);
-int must_check pv_vcpu_create(struct vcpu *v); /* -ENOMEM; then pv_vcpu_destroy */
-void pv_vcpu_destroy(struct vcpu *v);
 /* Debug registers of the current vcpu. 0, -EINVAL, -EPERM. */
 long pv_set_debugreg(struct vcpu *v, unsigned int reg, uint64_t value);
 uint64_t pv_get_debugreg(const struct vcpu *v, unsigned int reg);
