@@ -16,7 +16,7 @@ $(BUILD)/bin/bh-vif-setup: pv-drivers/netback/vif-setup
 
 # The front end library and the guest kernel: freestanding, no floating point, no red zone.
 PV_FRONTEND  := $(addprefix pv-drivers/frontend/,text.c event.c grant.c xenbus.c console.c blkfront.c netfront.c)
-PV_GUEST     := $(addprefix pv-drivers/guest/,kernel.c commands.c hostile.c net.c tcp.c)
+PV_GUEST     := $(addprefix pv-drivers/guest/,kernel.c commands.c hostile.c control.c net.c tcp.c)
 PV_GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-stack-protector -mno-red-zone -mgeneral-regs-only \
                 -fno-asynchronous-unwind-tables -fcf-protection=none $(WARNINGS) -Ihypervisor/include
 PV_GUEST_OBJECTS := $(call objects,pv-guest,$(PV_FRONTEND) $(PV_GUEST)) $(BUILD)/obj/pv-guest/pv-drivers/guest/start.o

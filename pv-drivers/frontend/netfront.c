@@ -3,9 +3,11 @@
 #include "event.h"
 #include "grant.h"
 
-#define STATE_TIME (60 * FE_SECOND)
-#define TX_BYTES   12u
-#define RX_BYTES   8u
+#define STATE_TIME  (60 * FE_SECOND)
+#define ANSWER_TIME (10 * FE_SECOND)
+#define TX_BYTES    12u
+#define RX_BYTES    8u
+#define CTRL_BYTES  16u
 
 static int hex(char c)
 {
@@ -58,6 +60,24 @@ static void post(struct netfront *n, unsigned i)
     memcpy(front_ring_slot(&n->rx, n->rx.req_prod++), &r, sizeof(r));
 }
 
+static int offer_port(struct netfront *n, evtchn_port_t *port)
+{
+    int offered = event_offer(n->device.backend_domid);
+    *port = (evtchn_port_t)offered;
+    return offered < 0 ? FE_ERROR : 0;
+}
+
+static int make_control(struct netfront *n)
+{
+    n->has_control = xenbus_get(n->device.backend, "feature-ctrl-ring", 0);
+    if (!n->has_control)
+        return 0;
+    int rc = make_ring(n, &n->control, &n->control_ref, CTRL_BYTES);
+    rc = rc ? rc : offer_port(n, &n->control_port);
+    rc = rc ? rc : xenbus_put(n->device.path, "ctrl-ring-ref", n->control_ref);
+    return rc ? rc : xenbus_put(n->device.path, "event-channel-ctrl", n->control_port);
+}
+
 static int publish(struct netfront *n)
 {
     static const char *const features[] = {"request-rx-copy", "feature-rx-notify", "feature-sg",
@@ -80,10 +100,10 @@ int netfront_open(struct netfront *n, unsigned number)
     rc = rc ? rc : make_ring(n, &n->tx, &n->tx_ref, TX_BYTES);
     rc = rc ? rc : make_ring(n, &n->rx, &n->rx_ref, RX_BYTES);
     rc = rc ? rc : make_buffers(n);
-    int port = rc ? FE_ERROR : event_offer(n->device.backend_domid);
-    if (port < 0)
-        return rc ? rc : FE_ERROR;
-    n->port = (evtchn_port_t)port;
+    rc = rc ? rc : make_control(n);
+    rc = rc ? rc : offer_port(n, &n->port);
+    if (rc)
+        return rc;
     for (unsigned i = 0; i < NETFRONT_BUFFERS; i++)
         post(n, i);
     front_ring_push(&n->rx);
@@ -137,12 +157,21 @@ void netfront_kick(struct netfront *n)
         event_send(n->port);
 }
 
+static void take_extra(struct netfront *n, const struct netif_extra_info *e)
+{
+    if (e->type != XEN_NETIF_EXTRA_TYPE_HASH)
+        return;
+    n->hash_type = e->u.hash.type;
+    memcpy(&n->hash, e->u.hash.value, sizeof(n->hash));
+}
+
 unsigned netfront_receive(struct netfront *n, uint8_t *out)
 {
     unsigned bytes = 0;
     bool more = true, extra = false, bad = false;
     if (front_ring_answers(&n->rx) == 0)
         return 0;
+    n->hash_type = -1;
     while (more && front_ring_answers(&n->rx)) {
         uint32_t index = n->rx.rsp_cons++;
         unsigned buffer = index & (NETFRONT_BUFFERS - 1); /* responses stand in the slot of their request */
@@ -152,6 +181,7 @@ unsigned netfront_receive(struct netfront *n, uint8_t *out)
         if (extra) {
             struct netif_extra_info e;
             memcpy(&e, &r, sizeof(e));
+            take_extra(n, &e);
             extra = e.flags & XEN_NETIF_EXTRA_FLAG_MORE;
         } else {
             bad = bad || r.status < 0 || (unsigned)r.offset + (unsigned)r.status > FE_PAGE ||
@@ -175,4 +205,30 @@ bool netfront_sleep(struct netfront *n)
 {
     bool sent = front_ring_sleep(&n->tx) && n->tx_free_count == 0;
     return front_ring_sleep(&n->rx) || sent;
+}
+
+int netfront_control(struct netfront *n, uint16_t type, uint32_t a, uint32_t b, uint32_t c, uint32_t *data)
+{
+    struct xen_netif_ctrl_request request = {
+        .id = (uint16_t)n->control.req_prod, .type = type, .data = {a, b, c}};
+    struct xen_netif_ctrl_response r;
+    uint64_t deadline = fe_now() + ANSWER_TIME;
+    if (!n->has_control)
+        return FE_ERROR;
+    memcpy(front_ring_slot(&n->control, n->control.req_prod++), &request, sizeof(request));
+    if (front_ring_push(&n->control))
+        event_send(n->control_port);
+    while (front_ring_answers(&n->control) == 0) {
+        if (fe_now() > deadline)
+            return FE_TIME;
+        event_take(n->control_port);
+        if (!front_ring_sleep(&n->control))
+            fe_wait(&n->control_port, 1, deadline);
+    }
+    memcpy(&r, front_ring_slot(&n->control, n->control.rsp_cons++), sizeof(r));
+    __asm__ volatile("" ::: "memory");
+    *data = r.data;
+    return r.id == request.id && r.type == type && r.status <= XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW
+               ? (int)r.status
+               : FE_ERROR;
 }

@@ -14,15 +14,18 @@
 
 struct netfront {
     struct xenbus_device device;
-    struct front_ring tx, rx;
-    grant_ref_t tx_ref, rx_ref;
-    evtchn_port_t port;
+    struct front_ring tx, rx, control;
+    grant_ref_t tx_ref, rx_ref, control_ref;
+    evtchn_port_t port, control_port;
+    bool has_control; /* the back end offers the control ring */
     uint8_t mac[6];
     void *tx_page[NETFRONT_BUFFERS], *rx_page[NETFRONT_BUFFERS];
     grant_ref_t tx_gref[NETFRONT_BUFFERS], rx_gref[NETFRONT_BUFFERS];
     uint16_t tx_free[NETFRONT_BUFFERS];
     unsigned tx_free_count;
     uint64_t tx_errors, rx_errors;
+    int hash_type; /* of the frame received last, -1: it came without a hash */
+    uint32_t hash;
 };
 
 int netfront_open(struct netfront *n, unsigned number);
@@ -36,6 +39,8 @@ void netfront_kick(struct netfront *n);
 unsigned netfront_receive(struct netfront *n, uint8_t *out);
 /* Asks for an event; true when something is there already. */
 bool netfront_sleep(struct netfront *n);
+/* One request over the control ring. Its XEN_NETIF_CTRL_STATUS, FE_TIME, or FE_ERROR when there is no such ring. */
+int netfront_control(struct netfront *n, uint16_t type, uint32_t a, uint32_t b, uint32_t c, uint32_t *data);
 /* Puts ready-made transmit slots into the ring; for tests of back ends. */
 void netfront_raw(struct netfront *n, const void *slots, unsigned count);
 

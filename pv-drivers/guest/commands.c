@@ -204,7 +204,15 @@ static int do_serve(char **word, int words)
     uint32_t address = words > 1 ? parse_address(word[1]) : 0;
     if (!address || need_net())
         return -1;
-    return net_serve(&net, address, (unsigned)argument(word, words, 2, 60));
+    return net_serve(&net, address, (unsigned)argument(word, words, 2, 60), NULL);
+}
+
+static int do_control(char **word, int words)
+{
+    uint32_t address = words > 1 ? parse_address(word[1]) : 0;
+    if (!address || need_net())
+        return -1;
+    return control_requests(&net, address, (unsigned)argument(word, words, 2, 10));
 }
 
 static int do_send(char **word, int words)
@@ -267,6 +275,8 @@ static const struct command {
     {"close", do_close, ": disconnect from the disk"},
     {"serve", do_serve, "ADDRESS [SECONDS]: answer ping; TCP echo on 7, discard on 9, chargen on 19"},
     {"send", do_send, "OWN-ADDRESS TO-ADDRESS [PORT [MIB]]: TCP throughput to a discard server"},
+    {"control", do_control,
+     "ADDRESS [SECONDS]: the control ring's requests, then serve and check the hashes"},
     {"hostile-disk", do_hostile_disk, "[NUMBER]: break every rule of the block protocol"},
     {"hostile-net", do_hostile_net, "[NUMBER]: break every rule of the network protocol"},
     {"sleep", do_sleep, "SECONDS"},

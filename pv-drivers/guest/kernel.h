@@ -21,10 +21,12 @@ int command_run(char *line);
 /* Commands that live in files of their own. */
 int hostile_disk(unsigned number);
 int hostile_net(unsigned number);
+int control_requests(struct netfront *n, uint32_t address, unsigned seconds);
 
 /* The network: address in network order; serves ping, echo (7), discard (9) and chargen (19) until seconds
- * have passed. */
-int net_serve(struct netfront *n, uint32_t address, unsigned seconds);
+ * have passed. watch, if not NULL, sees every frame first. */
+typedef void frame_watch(const struct netfront *n, const uint8_t *frame, unsigned bytes);
+int net_serve(struct netfront *n, uint32_t address, unsigned seconds, frame_watch *watch);
 /* Connects to a discard server and sends megabytes. */
 int net_send(struct netfront *n, uint32_t address, uint32_t to, unsigned port, unsigned megabytes);
 

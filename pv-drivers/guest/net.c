@@ -162,8 +162,11 @@ static void turn(struct net *n)
 {
     unsigned bytes, count = 0;
     event_take(n->front->port);
-    while (count++ < 64 && (bytes = netfront_receive(n->front, n->frame)))
+    while (count++ < 64 && (bytes = netfront_receive(n->front, n->frame))) {
+        if (n->watch)
+            n->watch(n->front, n->frame, bytes);
         input(n, bytes);
+    }
     tcp_run(n);
     netfront_kick(n->front);
     if (!netfront_sleep(n->front))
@@ -188,11 +191,12 @@ static int set_up(struct net *n, struct netfront *front, uint32_t address)
 
 static struct net stack;
 
-int net_serve(struct netfront *front, uint32_t address, unsigned seconds)
+int net_serve(struct netfront *front, uint32_t address, unsigned seconds, frame_watch *watch)
 {
     uint64_t end = fe_now() + seconds * FE_SECOND;
     if (set_up(&stack, front, address))
         return -1;
+    stack.watch = watch;
     send_arp(&stack, 1, front->mac, address);
     while (fe_now() < end)
         turn(&stack);

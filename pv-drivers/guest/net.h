@@ -35,6 +35,7 @@ struct net {
     struct netfront *front;
     uint32_t address; /* network order */
     uint8_t *frame;   /* the one just received */
+    frame_watch *watch;
     uint8_t gateway_mac[6];
     uint32_t gateway; /* whose address gateway_mac is; 0: not known */
     struct tcp_session session[TCP_SESSIONS];

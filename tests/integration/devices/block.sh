@@ -19,7 +19,7 @@ serving() { # the processes that serve xvdb
 }
 
 nothing_left() { # of the disk xvdb: no node, no process, no file
-    wait_for 10 no_traces || {
+    wait_for 60 no_traces || {
         traces
         return 1
     }

@@ -162,6 +162,17 @@ start hostile2
 wait_end hostile2 120 && good hostile2 1
 step "hostile network" $? hostile2.log
 
+d=$(guest control 'control+10.9.0.2+20,off')
+nic "$d"
+netback "$d" &
+start control
+for _ in $(seq 1 60); do
+    ping -c 1 -W 1 10.9.0.2 >/dev/null && break
+done
+head -c 200k /dev/zero | socat -t 5 STDIO TCP:10.9.0.2:7 | wc -c
+wait_end control 120 && good control 1
+step "control ring" $? control.log
+
 kill_rounds kill_disk
 step "killed block back end" $? killdisk.log
 
