@@ -21,7 +21,7 @@ END
     awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "SMALL up %.0f ms after bh unpause had returned\n", (b - a) * 1000 }'
 }
 ended_well() { # ended_well COUNT: so many commands ended well and none badly, and it went
-    wait_for 150 small_gone
+    wait_for 300 small_gone
     plain <"$small_log" | tail -n 30
     ! grep -qa "GUEST FAILED" "$small_log" && [ "$(grep -ca "GUEST ok" "$small_log")" -ge "$1" ] && small_gone
 }
@@ -31,17 +31,17 @@ small_gone() {
 services() { # ping, and what was sent to TCP echo comes back the same
     wait_for 60 ping -c 1 -W 1 10.77.0.9 || return
     head -c 4M /dev/urandom >/root/sent
-    timeout 60 socat -t 5 TCP:10.77.0.9:7 STDIO </root/sent >/root/back && cmp /root/sent /root/back && echo "echo: 4 MiB came back" &&
-        timeout 60 socat -u /root/sent TCP:10.77.0.9:9 && timeout 20 socat -u TCP:10.77.0.9:19 STDOUT | head -c 2M | wc -c | grep -x 2097152
+    timeout 120 socat -t 5 TCP:10.77.0.9:7 STDIO </root/sent >/root/back && cmp /root/sent /root/back && echo "echo: 4 MiB came back" &&
+        timeout 120 socat -u /root/sent TCP:10.77.0.9:9 && timeout 60 socat -u TCP:10.77.0.9:19 STDOUT | head -c 2M | wc -c | grep -x 2097152
 }
 ours() {
-    small "disk,write+7,verify+7,discard+0+64,flush,serve+10.77.0.9+25,off" && services && ended_well 6
+    small "disk,write+7,verify+7,discard+0+64,flush,serve+10.77.0.9+90,off" && services && ended_well 6
 }
 step "small kernel on our back ends" ours
 grep -a SMALL /tmp/step.out
 linux() {
     modprobe -a xen-blkback xen-netback
-    small "disk,write+7,verify+7,flush,serve+10.77.0.9+25,off" backendtype=phy backendtype=linux && services && ended_well 5
+    small "disk,write+7,verify+7,flush,serve+10.77.0.9+90,off" backendtype=phy backendtype=linux && services && ended_well 5
 }
 step "small kernel on Linux' back ends" linux
 hostile() {
