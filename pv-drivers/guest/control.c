@@ -69,32 +69,53 @@ int control_requests(struct netfront *n, uint32_t address, unsigned seconds)
         uint16_t type;
         uint32_t a[3];
     } requests[] = {
-        {"hash types before an algorithm", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
-         XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, {HASH_TYPES}},
-        {"an unknown algorithm", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, {9}},
+        {"hash types before an algorithm",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS,
+         {HASH_TYPES}},
+        {"an unknown algorithm",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM,
+         {9}},
         {"Toeplitz", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_SET_HASH_ALGORITHM, {toeplitz_only}},
-        {"unknown hash types", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, {1u << 9}},
-        {"a key too long", XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW, XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, {key_gref, 4096}},
-        {"a key that is no grant", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, XEN_NETIF_CTRL_TYPE_SET_HASH_KEY,
+        {"unknown hash types",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS,
+         {1u << 9}},
+        {"a key too long",
+         XEN_NETIF_CTRL_STATUS_BUFFER_OVERFLOW,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_KEY,
+         {key_gref, 4096}},
+        {"a key that is no grant",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_KEY,
          {none, KEY_BYTES}},
         {"a key", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_SET_HASH_KEY, {key_gref, KEY_BYTES}},
         {"hash types", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_SET_HASH_FLAGS, {HASH_TYPES}},
-        {"a table too large", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE,
+        {"a table too large",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE,
          {100000}},
         {"a table", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING_SIZE, {4}},
-        {"a table with a queue that is not there", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
-         XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING, {map_gref, 2, 0}},
-        {"a table's last entries", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING,
+        {"a table with a queue that is not there",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING,
+         {map_gref, 2, 0}},
+        {"a table's last entries",
+         XEN_NETIF_CTRL_STATUS_SUCCESS,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING,
          {map_gref, 1, 3}},
-        {"beyond the table", XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER, XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING,
+        {"beyond the table",
+         XEN_NETIF_CTRL_STATUS_INVALID_PARAMETER,
+         XEN_NETIF_CTRL_TYPE_SET_HASH_MAPPING,
          {map_gref, 1, 4}},
         {"a request of no known type", XEN_NETIF_CTRL_STATUS_NOT_SUPPORTED, 99, {0}},
     };
     int rc = 0;
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
         rc |= ask(n, requests[i].what, requests[i].status, requests[i].type, requests[i].a);
-    rc |= ask(n, "what hash types there are", XEN_NETIF_CTRL_STATUS_SUCCESS, XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS,
-              no_argument);
+    rc |= ask(n, "what hash types there are", XEN_NETIF_CTRL_STATUS_SUCCESS,
+              XEN_NETIF_CTRL_TYPE_GET_HASH_FLAGS, no_argument);
     right = wrong = 0;
     rc |= net_serve(n, address, seconds, watch);
     print("control: %u packets with the right hash, %u without\n", right, wrong);

@@ -208,7 +208,8 @@ void arch_context_switch(struct vcpu *prev, struct vcpu *next)
 {
     struct percpu *p = this_percpu();
 
-    p->info->current = next;
+    /* With a barrier: who makes an event pending for next sees that it must kick it, or we see the event on our way out. */
+    __atomic_store_n(&p->info->current, next, __ATOMIC_SEQ_CST);
     if (vcpu_is_idle(next)) {
         sched_context_saved(prev);
         reset_stack_and_idle();
