@@ -21,6 +21,7 @@ struct options options = {
     .smap = true,
     .umip = true,
     .spec_ctrl = true,
+    .xpti = {PER_DOMAIN_DEFAULT, PER_DOMAIN_DEFAULT},
 };
 
 char saved_cmdline[CMDLINE_MAX];
@@ -134,6 +135,35 @@ static bool read_bool(struct text *t, const struct option *o)
         return false;
     t->at = t->end;
     *(bool *)o->out = on;
+    return true;
+}
+
+/* [<bool>|default|dom0[=<bool>]|domu[=<bool>]][,...] */
+static bool read_per_domain(struct text *t, const struct option *o)
+{
+    struct per_domain_option got = *(struct per_domain_option *)o->out;
+
+    do {
+        const char *comma = memchr(t->at, ',', (size_t)(t->end - t->at));
+        struct text word = {t->at, comma ? comma : t->end};
+        bool dom0 = take_word(&word, "dom0"), domu = !dom0 && take_word(&word, "domu"), on = false;
+        const struct option value = {.out = &on};
+
+        t->at = word.end;
+        if ((dom0 || domu) && !at_end(&word) && !take_char(&word, '='))
+            return false;
+        uint8_t choice = PER_DOMAIN_DEFAULT;
+        if (!take_word(&word, "default") || !at_end(&word)) {
+            if (!read_bool(&word, &value))
+                return false;
+            choice = on;
+        }
+        if (!domu)
+            got.dom0 = choice;
+        if (!dom0)
+            got.domu = choice;
+    } while (take_char(t, ','));
+    *(struct per_domain_option *)o->out = got;
     return true;
 }
 
@@ -306,6 +336,7 @@ static const struct option table[] = {
     {"smap", read_bool, &options.smap, 0, 0},
     {"umip", read_bool, &options.umip, 0, 0},
     {"spec-ctrl", read_bool, &options.spec_ctrl, 0, 0},
+    {"xpti", read_per_domain, &options.xpti, 0, 0},
 };
 
 static void complain(const char *what, const char *word, size_t len)
@@ -326,6 +357,11 @@ static const struct option *find_option(const char *name, size_t len)
     return NULL;
 }
 
+static bool is_switch(const struct option *o)
+{
+    return o->read == read_bool || o->read == read_per_domain;
+}
+
 static void parse_word(const char *word, size_t len)
 {
     const char *equals = memchr(word, '=', len);
@@ -334,16 +370,15 @@ static void parse_word(const char *word, size_t len)
     struct text value = {equals ? equals + 1 : word + len, word + len};
 
     if (o) {
-        if ((o->read != read_bool && !equals) || !o->read(&value, o) || !at_end(&value))
+        if ((!is_switch(o) && !equals) || !o->read(&value, o) || !at_end(&value))
             complain("malformed", word, len);
         return;
     }
     if (!equals && len > 3 && !strncmp(word, "no-", 3)) {
         o = find_option(word + 3, len - 3);
-        if (o && o->read == read_bool) {
-            *(bool *)o->out = false;
+        value = (struct text){word, word + 2}; /* "no" */
+        if (o && is_switch(o) && o->read(&value, o))
             return;
-        }
     }
     complain("unknown", word, len);
 }

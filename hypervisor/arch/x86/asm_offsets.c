@@ -32,8 +32,11 @@ void asm_offsets(void)
     OFFSET(REGS_rsp, cpu_regs, rsp);
     OFFSET(REGS_ss, cpu_regs, ss);
     DEFINE(REGS_FRAME_QUADS, offsetof(struct cpu_regs, es) / 8);
+    OFFSET(REGS_es, cpu_regs, es);
     OFFSET(CPU_INFO_work, cpu_info, work);
     OFFSET(CPU_INFO_current, cpu_info, current);
+    OFFSET(CPU_INFO_guest_rsp, cpu_info, guest_rsp);
+    OFFSET(CPU_INFO_full_cr3, cpu_info, full_cr3);
     DEFINE(CPU_INFO_SIZE, sizeof(struct cpu_info));
     DEFINE(STACK_BLOCK_SIZE, STACK_SIZE);
     DEFINE(BY_SYSCALL, BY_SYSCALL);

@@ -1,9 +1,8 @@
 /*
  * The CPU: what it has, how the hypervisor sets it up, and its protections.
  *
- * All CPUs are taken to be alike; boot_cpu describes the first. The entry paths hold places that stay NOPs
- * unless the CPU needs them (STAC/CLAC with SMAP, calls of the speculation thunks): patched once, before text
- * becomes read-only.
+ * All CPUs are taken to be alike; boot_cpu describes the first. The entry paths hold places that stay NOPs unless the CPU has
+ * SMAP (STAC/CLAC): patched once, before text becomes read-only.
  */
 #include <bh/cmdline.h>
 #include <bh/printk.h>
@@ -11,38 +10,17 @@
 #include <asm/cpufeature.h>
 #include <asm/cr.h>
 #include <asm/insn.h>
+#include <asm/isolation.h>
 #include <asm/msr.h>
 #include <asm/percpu.h>
 #include <asm/tlb.h>
 
-#define ARCH_CAP_RDCL_NO  (1u << 0)
-#define ARCH_CAP_IBRS_ALL (1u << 1)
-#define ARCH_CAP_MDS_NO   (1u << 5)
-#define SPEC_CTRL_IBRS    1
-#define PRED_CMD_IBPB     1
-#define EFER_AUTO_IBRS    (1u << 21)
-
 struct smap_patch {
     uint64_t at, opcode;
 };
-struct spec_patch {
-    uint64_t at, thunk;
-};
 extern const struct smap_patch smap_patch_start[], smap_patch_end[];
-struct retpoline_patch {
-    uint64_t at;
-    uint8_t bytes[8]; /* four of them */
-};
-extern const struct spec_patch spec_patch_start[], spec_patch_end[];
-extern const struct retpoline_patch retpoline_patch_start[], retpoline_patch_end[];
-void spec_entry_thunk(void);
-void spec_exit_thunk(void);
 
 struct cpu_features boot_cpu;
-
-/* What spec_entry_thunk and spec_exit_thunk do; constant after boot. */
-uint8_t spec_entry_rsb, spec_entry_ibrs, spec_exit_verw;
-static bool spec_ibpb, spec_auto_ibrs, spec_ibrs_always, spec_retpoline, spec_meltdown;
 
 static void leaf_words(uint32_t leaf, uint32_t subleaf, int a, int b, int c, int d)
 {
@@ -161,8 +139,6 @@ const char *cpu_identify(void)
     return NULL;
 }
 
-/* ---- patching ---- */
-
 void cpu_patch_smap(void)
 {
     if (!cpu_has(FEAT_SMAP) || !options.smap)
@@ -176,104 +152,15 @@ void cpu_patch_smap(void)
     }
 }
 
-static void patch_calls(uint64_t thunk)
-{
-    for (const struct spec_patch *p = spec_patch_start; p < spec_patch_end; p++) {
-        uint8_t *at = (uint8_t *)p->at;
-        int32_t distance = (int32_t)(p->thunk - (p->at + 5));
-
-        if (p->thunk != thunk)
-            continue;
-        at[0] = 0xe8;
-        memcpy(at + 1, &distance, sizeof(distance));
-    }
-}
-
-/* QEMU's translator runs us: nothing is speculated. It says so in the first leaf for hypervisors. */
-static bool emulated(void)
-{
-    uint32_t r[4];
-
-    if (!cpu_has(FEAT_HYPERVISOR))
-        return false;
-    cpuid_count(0x40000000, 0, r);
-    return memcmp(&r[1], "TCGTCGTCGTCG", 12) == 0;
-}
-
-/*
- * Which attacks this CPU is open to. Guests' training of indirect branches is kept from ours by the CPU where it can do so
- * by itself; by IBRS at each entry on Intel's older CPUs; by returns in place of indirect branches on all others.
- */
-static void speculation_decide(void)
-{
-    uint64_t caps = 0;
-    bool has_ibrs = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBRS);
-
-    if (cpu_has(FEAT_ARCH_CAPS) && !rdmsr_safe(MSR_ARCH_CAPABILITIES, &caps))
-        caps = 0;
-    if (emulated())
-        return;
-    spec_entry_rsb = 1;
-    spec_ibpb = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBPB);
-    spec_auto_ibrs = cpu_has(FEAT_AUTO_IBRS);
-    spec_ibrs_always = has_ibrs && !spec_auto_ibrs && (caps & ARCH_CAP_IBRS_ALL);
-    spec_entry_ibrs = has_ibrs && boot_cpu.vendor == CPU_INTEL && !spec_ibrs_always;
-    spec_retpoline = !spec_auto_ibrs && !spec_ibrs_always && !spec_entry_ibrs;
-    if (boot_cpu.vendor != CPU_INTEL)
-        return;
-    spec_exit_verw = cpu_has(FEAT_MD_CLEAR) && !(caps & ARCH_CAP_MDS_NO);
-    spec_meltdown = !(caps & ARCH_CAP_RDCL_NO);
-}
-
-void cpu_speculation_init(void)
-{
-    if (options.spec_ctrl)
-        speculation_decide();
-    if (spec_entry_rsb || spec_entry_ibrs)
-        patch_calls((uint64_t)spec_entry_thunk);
-    if (spec_exit_verw || spec_entry_ibrs)
-        patch_calls((uint64_t)spec_exit_thunk);
-    for (const struct retpoline_patch *p = retpoline_patch_start; spec_retpoline && p < retpoline_patch_end;
-         p++)
-        memcpy((void *)p->at, p->bytes, 4);
-}
-
-bool cpu_speculation_guards_entry(void)
-{
-    return spec_entry_rsb || spec_entry_ibrs || spec_exit_verw;
-}
-
-void cpu_speculation_report(void)
-{
-    printk(
-        LOG_INFO,
-        "Speculation: indirect branches %s, return stack refill %s, IBRS %s, IBPB between domains %s, buffer "
-        "clearing %s",
-        spec_retpoline ? "by return" : "plain", spec_entry_rsb ? "on" : "off",
-        spec_auto_ibrs     ? "automatic"
-        : spec_ibrs_always ? "always"
-        : spec_entry_ibrs  ? "on entry"
-                           : "off",
-        spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off");
-    if (spec_meltdown)
-        printk(LOG_WARNING, "This CPU lets every program in a PV guest read all memory by speculation "
-                            "(Meltdown: Intel without "
-                            "RDCL_NO), and there is no protection: run only guests that you trust");
-}
-
-void cpu_speculation_switch(void)
-{
-    if (unlikely(spec_ibpb))
-        wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-}
-
 /* ---- this CPU's registers ---- */
 
 void cpu_enable_features(void)
 {
-    uint64_t cr4 = CR4_PAE | CR4_PGE | CR4_DE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+    uint64_t cr4 = CR4_PAE | CR4_DE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     uint64_t efer = rdmsr(MSR_EFER) | EFER_SCE | EFER_NXE;
 
+    if (!isolation_on) /* or what a guest's root does not map would stay in the TLB */
+        cr4 |= CR4_PGE;
     if (cpu_has(FEAT_MCE))
         cr4 |= CR4_MCE;
     if (cpu_has(FEAT_FSGSBASE))
@@ -293,10 +180,7 @@ void cpu_enable_features(void)
     wrmsr(MSR_PAT, PAT_VALUE);
     if (cpu_has(FEAT_XSAVE))
         xsetbv(0, boot_cpu.xcr0);
-    if (spec_auto_ibrs)
-        efer |= EFER_AUTO_IBRS;
-    if (spec_ibrs_always)
-        wrmsr(MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
     wrmsr(MSR_EFER, efer);
+    cpu_speculation_enable();
     tlb_flush_all_local();
 }

@@ -28,12 +28,9 @@
 extern const uint64_t exception_entries[32];
 extern const uint8_t interrupt_stubs[224][16];
 extern const uint8_t syscall_stubs[NR_CPUS][32], syscall32_stubs[NR_CPUS][32];
-extern struct {
-    uint64_t guest_rsp, frame_end;
-} syscall_slots[NR_CPUS];
 void int80_entry(void);
 
-static struct gate idt[256] aligned(PAGE_SIZE);
+struct gate idt[256] aligned(PAGE_SIZE);
 static const uint64_t
     zero_page_for_fs[8]; /* %fs:0x28 is readable during boot: libraries look there for a canary */
 
@@ -69,18 +66,18 @@ void desc_prepare(struct percpu *p)
 {
     uint64_t block = (uint64_t)p->info & ~(STACK_SIZE - 1);
     uint64_t *page = p->gdt_page;
+    struct tss *tss = &p->info->tss;
 
     page[OWN(SEL_HV_CS)] = 0x00af9b000000ffffUL;
     page[OWN(SEL_HV_DS)] = 0x00cf93000000ffffUL;
     page[OWN(SEL_GUEST_CS32)] = 0x00cffb000000ffffUL;
     page[OWN(SEL_GUEST_DS)] = 0x00cff3000000ffffUL;
     page[OWN(SEL_GUEST_CS64)] = 0x00affb000000ffffUL;
-    set_system_descriptor(page, SEL_TSS, (uint64_t)&p->tss, sizeof(p->tss) - 1, DESC_TSS);
-    p->tss.rsp[0] = (uint64_t)&p->info->guest.es;
+    set_system_descriptor(page, SEL_TSS, (uint64_t)tss, sizeof(*tss) - 1, DESC_TSS);
+    tss->rsp[0] = (uint64_t)&p->info->guest.es;
     for (unsigned int ist = IST_DB; ist <= IST_DF; ist++)
-        p->tss.ist[ist - 1] = block + ist * PAGE_SIZE;
-    p->tss.iobitmap = sizeof(p->tss);
-    syscall_slots[p->cpu].frame_end = (uint64_t)&p->info->guest.es;
+        tss->ist[ist - 1] = block + ist * PAGE_SIZE;
+    tss->iobitmap = sizeof(*tss);
 }
 
 void desc_load_own_gdt(struct percpu *p)

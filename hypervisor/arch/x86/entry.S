@@ -15,22 +15,20 @@
 
 /* ---- SYSCALL: one stub per CPU, which finds the CPU's stack without touching a register ---- */
 
-#define SLOT_SHIFT 4 /* syscall_slots[cpu]: {guest rsp in passing, end of the CPU's hardware frame} */
-
 .macro SYSCALL_STUBS name, target
     .globl \name
     .hidden \name
     .balign 32
 \name:
-    cpu = 0
+    info = 2 * STACK_BLOCK_SIZE - CPU_INFO_SIZE /* of CPU 0, from cpu_stacks: paging_map_stack() */
     .rept MAX_CPUS
     .balign 32
-    mov %rsp, syscall_slots + (cpu << SLOT_SHIFT)(%rip)
-    mov syscall_slots + (cpu << SLOT_SHIFT) + 8(%rip), %rsp
+    mov %rsp, cpu_stacks + info + CPU_INFO_guest_rsp(%rip)
+    lea cpu_stacks + info + REGS_es(%rip), %rsp
     push $SEL_GUEST_DS
-    push syscall_slots + (cpu << SLOT_SHIFT)(%rip)
+    push cpu_stacks + info + CPU_INFO_guest_rsp(%rip)
     jmp \target
-    cpu = cpu + 1
+    info = info + 2 * STACK_BLOCK_SIZE
     .endr
 .endm
 
@@ -112,13 +110,13 @@ FUNC page_fault_common
     jz hypervisor_exception
     SPEC_ENTRY
     mov %rsp, %rdi
+    SPEC_REPLACE 0xe8, isolation_page_fault
     call pv_page_fault
     jmp pv_return_to_guest
 END_FUNC page_fault_common
 
 FUNC hypervisor_exception
-    mov %rsp, %rdi
-    call trap_hypervisor
+    CALL_FROM_HYPERVISOR trap_hypervisor
 return_to_hypervisor:
     RESTORE_REGS
     add $8, %rsp
@@ -155,8 +153,7 @@ FUNC \name
     mov %rsp, %rdi
     call \guest_handler
     jmp pv_return_to_guest
-1:  mov %rsp, %rdi
-    call \hypervisor_handler
+1:  CALL_FROM_HYPERVISOR \hypervisor_handler
     jmp return_to_hypervisor
 END_FUNC \name
 .endm
@@ -168,8 +165,7 @@ IST_ENTRY machine_check_common, trap_machine_check, trap_machine_check
 FUNC double_fault_common
     SAVE_REGS
     cld
-    mov %rsp, %rdi
-    call trap_double_fault
+    CALL_FROM_HYPERVISOR trap_double_fault
     ud2
 END_FUNC double_fault_common
 
@@ -294,23 +290,28 @@ END_FUNC __x86_indirect_thunk_\reg
     .set __llvm_retpoline_r11, __x86_indirect_thunk_r11
 
 /*
- * Fills the return stack buffer, and is called on each entry from a guest where cpu_speculation_init() patched
- * SPEC_ENTRY, right above the frame: preserves all registers. IBRS is set through spec_entry_ibrs.
+ * SPEC_ENTRY: right above the frame. The hypervisor's tables come first; then IBRS, and a return stack that no guest filled.
  */
 FUNC spec_entry_thunk
-    cmpb $0, spec_entry_ibrs(%rip)
-    je 1f
+    GET_CPU_INFO %rax
+    mov CPU_INFO_full_cr3(%rax), %rcx
+    test %rcx, %rcx
+    jz 1f
+    mov %rcx, %cr3
+    movq $0, CPU_INFO_full_cr3(%rax)
+1:  cmpb $0, spec_entry_ibrs(%rip)
+    je 2f
     mov $0x48, %ecx
     mov $1, %eax
     xor %edx, %edx
     wrmsr
-1:  cmpb $0, spec_entry_rsb(%rip)
+2:  cmpb $0, spec_entry_rsb(%rip)
     je 4f
     .rept 32
-    call 2f
+    call 3f
     pause
     lfence
-2:
+3:
     .endr
     add $(32 * 8), %rsp
     lfence
@@ -320,34 +321,47 @@ FUNC spec_entry_thunk
     ret
 END_FUNC spec_entry_thunk
 
-/* The way out, patched likewise: clears buffers (MDS) and IBRS. Preserves all registers. */
+/* SPEC_EXIT: clears buffers (MDS) and IBRS; at last the tables that the guest runs on. */
 FUNC spec_exit_thunk
-    cmpb $0, spec_exit_verw(%rip)
+    cmpb $0, isolation_on(%rip)
     je 1f
-    verw spec_verw_selector(%rip)
-1:  cmpb $0, spec_entry_ibrs(%rip)
+    mov %rbx, %rdi
+    call isolation_leave
+    mov %rax, %rbx
+1:  cmpb $0, spec_exit_verw(%rip)
     je 2f
-    push %rax
-    push %rcx
-    push %rdx
+    verw spec_verw_selector(%rip)
+2:  cmpb $0, spec_entry_ibrs(%rip)
+    je 3f
     mov $0x48, %ecx
     xor %eax, %eax
     xor %edx, %edx
     wrmsr
-    pop %rdx
-    pop %rcx
-    pop %rax
-2:  ret
+3:  cmpb $0, isolation_on(%rip)
+    je 4f
+    test %rbx, %rbx
+    jz 4f
+    mov %rbx, %cr3
+4:  ret
 END_FUNC spec_exit_thunk
+
+/* CALL_FROM_HYPERVISOR, where guests are isolated: rbx keeps CR3 as it was. */
+FUNC full_tables
+    mov %cr3, %rbx
+    GET_CPU_INFO %rax
+    mov CPU_INFO_full_cr3(%rax), %rax
+    test %rax, %rax
+    jz 1f
+    mov %rax, %cr3
+1:  ret
+END_FUNC full_tables
+
+FUNC former_tables
+    mov %rbx, %cr3
+    ret
+END_FUNC former_tables
 
     .section .rodata, "a"
 spec_verw_selector:
     .short SEL_HV_DS
-
-    .section .data, "aw"
-    .balign 64
-    .globl syscall_slots
-    .hidden syscall_slots
-syscall_slots:
-    .skip MAX_CPUS << SLOT_SHIFT
     .section .note.GNU-stack, "", @progbits

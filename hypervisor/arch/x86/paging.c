@@ -18,6 +18,7 @@
 #include <asm/boot_info.h>
 #include <asm/cpufeature.h>
 #include <asm/cr.h>
+#include <asm/desc.h>
 #include <asm/map.h>
 #include <asm/paging.h>
 #include <asm/regs.h>
@@ -38,7 +39,7 @@
 #define PTE_HV_RX    (PTE_PRESENT | PTE_ACCESSED | PTE_GLOBAL)
 #define PTE_HV_UC    (PTE_HV_RW | PTE_PCD | PTE_PWT)
 
-extern char image_start[], text_end[], rodata_end[], image_end[];
+extern char image_start[], entry_text_start[], entry_text_end[], text_end[], rodata_end[], image_end[];
 
 struct range {
     paddr_t start, end;
@@ -155,12 +156,9 @@ static uint64_t *next_table(uint64_t *entry, uint64_t flags)
     return pa_to_va(*entry & PTE_FRAME_MASK);
 }
 
-/* Maps one page of `size` (L1_SIZE, L2_SIZE or L3_SIZE) in the master tables. false: no memory for a table.
- */
-static bool must_check map_one(uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
+/* Maps one page of `size` (L1_SIZE, L2_SIZE or L3_SIZE) below a top-level table. false: no memory for a table. */
+static bool must_check map_one(uint64_t *table, uint64_t va, paddr_t pa, uint64_t size, uint64_t flags)
 {
-    uint64_t *table = hv_l4;
-
     for (unsigned int level = 4;; level--) {
         uint64_t *entry = &table[PT_INDEX(va, level)], covers = PAGE_SIZE << 9 * (level - 1);
 
@@ -174,7 +172,7 @@ static bool must_check map_one(uint64_t va, paddr_t pa, uint64_t size, uint64_t 
     }
 }
 
-/* Maps [pa, end), in the largest pages that fit. Boot only. */
+/* Maps [pa, end) in the master tables, in the largest pages that fit. Boot only. */
 static void map_range(uint64_t va, paddr_t pa, paddr_t end, uint64_t flags)
 {
     while (pa < end) {
@@ -184,7 +182,7 @@ static void map_range(uint64_t va, paddr_t pa, paddr_t end, uint64_t flags)
             size = L2_SIZE;
         if (((va | pa) & (L3_SIZE - 1)) == 0 && end - pa >= L3_SIZE && cpu_has(FEAT_PAGE1GB))
             size = L3_SIZE;
-        if (!map_one(va, pa, size, flags))
+        if (!map_one(hv_l4, va, pa, size, flags))
             boot_die("there is too little memory for page tables");
         va += size;
         pa += size;
@@ -315,7 +313,7 @@ static void *iomap_flags(paddr_t pa, uint64_t size, uint64_t flags)
     if (end - first > IOMAP_END - va)
         ok = false;
     for (paddr_t at = first; ok && at < end; at += PAGE_SIZE)
-        ok = map_one(va + (at - first), at, L1_SIZE, flags);
+        ok = map_one(hv_l4, va + (at - first), at, L1_SIZE, flags);
     if (ok)
         iomap_next = va + (end - first) + PAGE_SIZE;
     spin_unlock(&map_lock);
@@ -332,7 +330,17 @@ const void *iomap_ram(paddr_t pa, uint64_t size)
     return iomap_flags(pa, size, PTE_HV_RO);
 }
 
-struct cpu_info *paging_map_stack(unsigned int cpu)
+uint64_t *paging_isolated_root(void)
+{
+    uint64_t *root = new_table();
+    bool ok = root && map_one(root, (uint64_t)idt, image_pa((const char *)idt), L1_SIZE, PTE_HV_RO);
+
+    for (const char *text = entry_text_start; ok && text < entry_text_end; text += PAGE_SIZE)
+        ok = map_one(root, (uint64_t)text, image_pa(text), L1_SIZE, PTE_HV_RX);
+    return ok ? root : NULL;
+}
+
+struct cpu_info *paging_map_stack(unsigned int cpu, uint64_t *root)
 {
     const unsigned int guard = 4;
     uint64_t base = STACKS_START + (2UL * cpu + 1) * STACK_SIZE;
@@ -343,7 +351,8 @@ struct cpu_info *paging_map_stack(unsigned int cpu)
         if (i == guard)
             continue;
         page = new_table(); /* a zeroed page */
-        if (!page || !map_one(base + i * PAGE_SIZE, va_to_pa(page), L1_SIZE, PTE_HV_RW))
+        if (!page || !map_one(hv_l4, base + i * PAGE_SIZE, va_to_pa(page), L1_SIZE, PTE_HV_RW) ||
+            (root && !map_one(root, base + i * PAGE_SIZE, va_to_pa(page), L1_SIZE, PTE_HV_RW)))
             return NULL;
     }
     return (struct cpu_info *)(base + STACK_SIZE) - 1;
@@ -353,7 +362,7 @@ struct cpu_info *paging_map_stack(unsigned int cpu)
  * else. */
 void paging_map_trampoline(paddr_t pa)
 {
-    if (!map_one(pa, pa, L1_SIZE, PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY))
+    if (!map_one(hv_l4, pa, pa, L1_SIZE, PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY))
         panic("no memory to map the trampoline for other CPUs");
 }
 

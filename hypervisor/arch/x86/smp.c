@@ -19,6 +19,7 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/irq.h>
+#include <asm/isolation.h>
 #include <asm/nmi.h>
 #include <asm/paging.h>
 #include <asm/percpu.h>
@@ -174,7 +175,8 @@ void smp_boot_cpu_init(void)
     p->gdt_page = pa_to_va(gdt);
     p->gdt_mfn = paddr_to_mfn(gdt);
     cpuid_count(1, 0, r);
-    fill_percpu(p, 0, r[1] >> 24, paging_map_stack(0));
+    p->root = isolation_on ? paging_isolated_root() : NULL;
+    fill_percpu(p, 0, r[1] >> 24, paging_map_stack(0, p->root));
 }
 
 /* Everything of a new CPU that memory is needed for. NULL: no memory. */
@@ -182,15 +184,17 @@ static struct percpu *make_percpu(unsigned int cpu, const struct acpi_cpu *a)
 {
     struct percpu *p = kalloc(sizeof(*p));
     void *gdt = kalloc(PAGE_SIZE);
-    struct cpu_info *info = paging_map_stack(cpu);
+    uint64_t *root = isolation_on ? paging_isolated_root() : NULL;
+    struct cpu_info *info = paging_map_stack(cpu, root);
 
-    if (!p || !gdt || !info) {
+    if (!p || !gdt || !info || (isolation_on && !root)) {
         kfree(p);
         kfree(gdt);
         return NULL;
     }
     p->gdt_page = gdt;
     p->gdt_mfn = arch_unmap(gdt);
+    p->root = root;
     p->acpi_id = a->acpi_id;
     fill_percpu(p, cpu, a->apic_id, info);
     return p;

@@ -11,8 +11,8 @@ void tlb_flush_all_local(void)
     uint32_t clock = atomic_fetch_add_explicit(&tlb_clock, 1, memory_order_relaxed) + 1;
     uint64_t cr4 = read_cr4();
 
-    write_cr4(cr4 & ~CR4_PGE);
-    write_cr4(cr4 | CR4_PGE);
+    write_cr4(cr4 ^ CR4_PGE); /* each change of it flushes; off with page-table isolation */
+    write_cr4(cr4);
     tlb_note_flush(clock);
 }
 

@@ -21,6 +21,12 @@ struct serial_option {
 
 enum console_kind { CONSOLE_NONE = 0, CONSOLE_COM1 = 1, CONSOLE_COM2 = 2, CONSOLE_VGA = 4 };
 
+/* A switch of its own for the control domain and for all others: off, on, or whatever the CPU wants. */
+enum { PER_DOMAIN_OFF, PER_DOMAIN_ON, PER_DOMAIN_DEFAULT };
+struct per_domain_option {
+    uint8_t dom0, domu;
+};
+
 /* Sizes in bytes. Defaults hold until cmdline_parse() ran. */
 struct options {
     uint32_t console; /* enum console_kind, or'ed */
@@ -34,8 +40,9 @@ struct options {
     uint64_t conring_size;
     uint32_t sched_credit_tslice_ms;
     uint32_t sched_ratelimit_us;
-    bool smep, smap, umip; /* use them where the CPU has them */
-    bool spec_ctrl;        /* speculation barriers where the CPU needs them */
+    bool smep, smap, umip;         /* use them where the CPU has them */
+    bool spec_ctrl;                /* speculation barriers where the CPU needs them */
+    struct per_domain_option xpti; /* page-table isolation */
 };
 extern struct options options;
 

@@ -43,10 +43,10 @@ DECLARE_HYPERCALL(do_set_trap_table)
     return fail(v, -EINVAL, "trap table: no end after {0} entries", 257, 0);
 }
 
-/* The short form masks events, and has no room for what guards the way in where a CPU needs that. */
+/* The short form masks events. */
 void pv_choose_entry(struct vcpu *v)
 {
-    v->arch.pv.entry_short = v->arch.pv.syscall_mask_events && !cpu_speculation_guards_entry();
+    v->arch.pv.entry_short = v->arch.pv.syscall_mask_events;
 }
 
 static long set_callback(struct vcpu *v, uint16_t type, bool mask_events, uint64_t address)

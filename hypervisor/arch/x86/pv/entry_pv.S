@@ -15,13 +15,12 @@
 #include <asm/layout.h>
 #include <asm/offsets.h>
 
-        .text
+        .section .text.entry, "ax"
 
 /* From rip, cs, rflags, rsp and ss on the stack to the whole of struct cpu_regs. Clobbers nothing else. */
 .macro COMPLETE_FRAME kind
         push    $\kind                 /* error code; vector 0 */
         SAVE_REGS
-        SPEC_ENTRY
 .endm
 
 /* Members of cpu_info while rsp is at the frame's rip. */
@@ -30,11 +29,12 @@
 /*
  * The two ways that every system call takes have short forms, which keep to a few scratch registers and build no frame:
  * in here (a system call of user mode for its kernel) and .Liret_short below (the kernel's return). Both check first, and
- * leave to the long form whatever is unusual: pending work or events, masked events, a vcpu whose callbacks or whose CPU's
- * protection against speculation want more (entry_short is 0), addresses that are not the guest's.
+ * leave to the long form whatever is unusual: pending work or events, masked events, a vcpu whose callbacks want more
+ * (entry_short is 0), addresses that are not the guest's. Where the CPU needs guards, none of this is reached.
  */
         .globl  pv_syscall_entry
 pv_syscall_entry:
+        SPEC_REPLACE 0xe9, pv_syscall_guarded
         push    %r11                    /* rflags */
         push    $SEL_GUEST_CS64
         push    %rcx                    /* rip */
@@ -98,10 +98,24 @@ pv_syscall_entry:
         mov     (%rsp), %rcx
         mov     16(%rsp), %r11
         COMPLETE_FRAME BY_SYSCALL
+.Lsystem_call_framed:
         mov     CPU_INFO_current(%rsp), %rdi
         mov     %rsp, %rsi
         call    pv_deliver_syscall
         jmp     pv_return_to_guest
+
+/* In place of pv_syscall_entry where the CPU needs guards: the frame, the guard, then a look at what it is. */
+        .globl  pv_syscall_guarded
+pv_syscall_guarded:
+        push    %r11
+        push    $SEL_GUEST_CS64
+        push    %rcx
+        COMPLETE_FRAME BY_SYSCALL
+        SPEC_ENTRY
+        mov     CPU_INFO_current(%rsp), %rbx
+        cmpb    $0, VCPU_kernel_mode(%rbx)
+        je      .Lsystem_call_framed
+        jmp     .Lhypercall_framed
 
 /*
  * HYPERVISOR_iret to user mode (iret.c is the long form and tells what the context is). rcx: the vcpu. rax, rcx and r11
@@ -186,7 +200,7 @@ pv_syscall_entry:
 .Lhypercall_frame:
         mov     (%rsp), %rcx
         COMPLETE_FRAME BY_SYSCALL
-        /* A hypercall: rax number; rdi, rsi, rdx, r10, r8 arguments. */
+.Lhypercall_framed: /* rax number; rdi, rsi, rdx, r10, r8 arguments */
         mov     %r8, %r9
         mov     %r10, %r8
         mov     %rdx, %rcx
@@ -244,6 +258,7 @@ pv_return_to_guest:
 .Lguest_iretq_fault:
         push    $0
         SAVE_REGS
+        SPEC_ENTRY
         mov     %rsp, %rdi
         call    pv_exit_fault
         jmp     pv_return_to_guest
@@ -304,6 +319,7 @@ pv_syscall32_entry:
         push    $SEL_GUEST_CS32
         push    %rcx
         COMPLETE_FRAME 0                /* leave by IRETQ: SYSRETQ returns to 64-bit code */
+        SPEC_ENTRY
         mov     CPU_INFO_current(%rsp), %rdi
         mov     %rsp, %rsi
         call    pv_deliver_syscall32

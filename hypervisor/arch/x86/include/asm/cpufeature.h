@@ -85,12 +85,11 @@ const char *must_check cpu_identify(void);
 void cpu_patch_smap(void);
 /* Control registers and MSRs of this CPU as the hypervisor runs (every CPU calls it once). */
 void cpu_enable_features(void);
-/* The protections against speculation that this CPU needs: decides and patches the entry paths. Boot CPU, before text
- * becomes read-only. */
+/* speculation.c. The protections that this CPU needs: decides and patches the entry paths. Boot CPU, before text becomes
+ * read-only. */
 void cpu_speculation_init(void);
 void cpu_speculation_report(void); /* prints what is on */
-/* Whether the ways in or out are patched with guards. */
-bool cpu_speculation_guards_entry(void);
+void cpu_speculation_enable(void); /* this CPU's registers */
 /* Indirect branch barrier between domains where needed. */
 void cpu_speculation_switch(void);
 

@@ -22,6 +22,8 @@ struct gate {
 
 struct percpu;
 
+extern struct gate idt[256]; /* one page */
+
 /* Fills the shared IDT. Once, on the boot CPU. */
 void desc_init_idt(void);
 /* Fills `p`'s descriptor page and TSS; its stack and gdt_page are there already. */

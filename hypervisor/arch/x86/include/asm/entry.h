@@ -76,17 +76,19 @@
 .endm
 
 /*
- * Places of five bytes that boot patches to calls of spec_entry_thunk and spec_exit_thunk when the CPU needs them: after the
- * registers are saved, and before they are restored. Both preserve all registers.
+ * What boot does to the paths in and out where the CPU needs guards (speculation.c). SPEC_PATCH is a place of five bytes that
+ * becomes a call. SPEC_REPLACE stands before code of five bytes or more, which becomes a call (0xe8) or jump (0xe9).
  */
-.macro SPEC_PATCH thunk
+.macro SPEC_REPLACE opcode, to
 662:
-    .byte 0x0f, 0x1f, 0x44, 0x00, 0x00
     .pushsection .spec_patch, "a"
     .balign 8
-    .quad 662b
-    .quad \thunk
+    .quad 662b, \to, \opcode
     .popsection
+.endm
+.macro SPEC_PATCH thunk
+    SPEC_REPLACE 0xe8, \thunk
+    .byte 0x0f, 0x1f, 0x44, 0x00, 0x00
 .endm
 /*
  * The place of four bytes before it: boot puts `bytes` there when indirect branches have to go by the return stack.
@@ -98,11 +100,20 @@
     .byte \b0, \b1, \b2, \b3, 0, 0, 0, 0
     .popsection
 .endm
+/* On the way in, when the registers are saved, before anything but the stack is touched: preserves all registers. */
 .macro SPEC_ENTRY
     SPEC_PATCH spec_entry_thunk
 .endm
+/* On the way out, before they are restored: rbx is the vcpu; all others are free. Only the stack may be touched after. */
 .macro SPEC_EXIT
     SPEC_PATCH spec_exit_thunk
+.endm
+/* For what came from ring 0, perhaps while a guest's tables were loaded: its handler runs on the full ones. */
+.macro CALL_FROM_HYPERVISOR handler
+    SPEC_PATCH full_tables
+    mov %rsp, %rdi
+    call \handler
+    SPEC_PATCH former_tables
 .endm
 
 #endif

@@ -42,8 +42,10 @@ paddr_t boot_alloc(uint64_t bytes, uint64_t align, bool zero);
 void *must_check iomap(paddr_t pa, uint64_t size);
 /* Ordinary memory that is not in the direct map (firmware tables): cached, read-only. */
 const void *must_check iomap_ram(paddr_t pa, uint64_t size);
-/* Maps the pages of a CPU's stack block (guards stay out) and returns its top. */
-struct cpu_info *must_check paging_map_stack(unsigned int cpu);
+/* A root that maps what entry from a guest needs, but for the stacks (isolation.c). NULL: no memory. */
+uint64_t *must_check paging_isolated_root(void);
+/* Maps the pages of a CPU's stack block (guards stay out), in `root` too unless that is NULL, and returns its top. */
+struct cpu_info *must_check paging_map_stack(unsigned int cpu, uint64_t *root);
 /* Identity-maps one page of low memory, executable, for the trampoline; and takes it away. */
 void paging_map_trampoline(paddr_t pa);
 void paging_unmap_trampoline(paddr_t pa);

@@ -7,17 +7,16 @@
 
 #include <bh/types.h>
 #include <asm/regs.h>
-#include <asm/desc.h>
 
 struct percpu {
-    struct tss tss; /* first: the hardware's view */
     uint32_t cpu, apic_id, acpi_id;
     struct cpu_info *info;
     /* Whose registers, FPU state and page tables the CPU holds: the current guest vcpu, or while idle the last one. */
     struct vcpu *loaded;
     uint64_t *gdt_page; /* page GDT_HV_PAGE of every GDT loaded on this CPU */
     mfn_t gdt_mfn;
-    uint64_t cr4; /* what is in CR4 */
+    uint64_t *root; /* top-level table of isolated guests (isolation.c); NULL: there are none */
+    uint64_t cr4;   /* what is in CR4 */
     bool cr0_ts, dr7_active, ldt_loaded;
     _Atomic uint64_t calls; /* cross calls asked of this CPU: bit per sender */
     uint64_t timer_deadline;

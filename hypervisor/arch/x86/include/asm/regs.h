@@ -7,6 +7,7 @@
 #define ASM_REGS_H
 
 #include <bh/types.h>
+#include <asm/desc.h>
 
 struct cpu_regs {
     uint64_t r15, r14, r13, r12, rbp, rbx;
@@ -36,7 +37,7 @@ _Static_assert(sizeof(struct cpu_regs) == 25 * 8, "as the ABI's cpu_user_regs");
  * The block of STACK_SIZE bytes, aligned to it, that each CPU owns:
  *   pages 0..3: IST stacks for #DB, #MC, NMI, #DF (one page each); page 4: guard, not mapped;
  *   pages 5..7: the stack, with struct cpu_info at its very top. Blocks lie apart, so that the space before each is
- *   not mapped either.
+ *   not mapped either. All of it is mapped while guests run, page-table isolation or not.
  * The hypervisor finds its CPU's data from the stack pointer alone: GS and FS always belong to the guest.
  */
 #define STACK_ORDER 3
@@ -50,7 +51,9 @@ struct cpu_info {
     uint32_t work; /* pending work bits (bh/work.h); set by this CPU with interrupts off, or atomically */
     struct vcpu *current;
     struct percpu *percpu;
-    uint64_t scratch[3];
+    uint64_t guest_rsp; /* in passing, at SYSCALL */
+    paddr_t full_cr3;   /* what the way in loads; 0: nothing (isolation.c) */
+    struct tss tss;
 };
 /* The CPU aligns rsp to 16 before it pushes a frame: the end of the hardware's part must be so aligned already. */
 _Static_assert((sizeof(struct cpu_info) - offsetof(struct cpu_regs, es)) % 16 == 0,

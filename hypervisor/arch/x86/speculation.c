@@ -1,0 +1,141 @@
+/*
+ * Guards against speculation: which of them this CPU needs, and turning them on.
+ *
+ * Decided once, on the boot CPU. The entry paths hold places of five bytes that are no-operations, or the plain form of what
+ * stands there, until a guard is needed (SPEC_PATCH and SPEC_REPLACE, asm/entry.h); indirect branches have theirs
+ * (RETPOLINE_PATCH). Patched before text becomes read-only.
+ */
+#include <bh/cmdline.h>
+#include <bh/printk.h>
+#include <bh/string.h>
+#include <asm/cpufeature.h>
+#include <asm/insn.h>
+#include <asm/isolation.h>
+#include <asm/msr.h>
+
+#define ARCH_CAP_RDCL_NO  (1u << 0)
+#define ARCH_CAP_IBRS_ALL (1u << 1)
+#define ARCH_CAP_MDS_NO   (1u << 5)
+#define SPEC_CTRL_IBRS    1
+#define PRED_CMD_IBPB     1
+#define EFER_AUTO_IBRS    (1u << 21)
+
+struct spec_patch {
+    uint64_t at, to;
+    uint64_t opcode; /* of a call or jump */
+};
+struct retpoline_patch {
+    uint64_t at;
+    uint8_t bytes[8]; /* four of them */
+};
+extern const struct spec_patch spec_patch_start[], spec_patch_end[];
+extern const struct retpoline_patch retpoline_patch_start[], retpoline_patch_end[];
+
+/* What the patches lead to. entry.S, entry_pv.S; isolation_page_fault() is C. */
+void spec_entry_thunk(void);
+void spec_exit_thunk(void);
+void pv_syscall_guarded(void);
+void full_tables(void);
+void former_tables(void);
+
+/* What spec_entry_thunk and spec_exit_thunk do; constant after boot. */
+uint8_t spec_entry_rsb, spec_entry_ibrs, spec_exit_verw;
+static bool spec_ibpb, spec_auto_ibrs, spec_ibrs_always, spec_retpoline;
+
+static void patch(uint64_t to)
+{
+    for (const struct spec_patch *p = spec_patch_start; p < spec_patch_end; p++) {
+        uint8_t *at = (uint8_t *)p->at;
+        int32_t distance = (int32_t)(p->to - (p->at + 5));
+
+        if (p->to != to)
+            continue;
+        at[0] = (uint8_t)p->opcode;
+        memcpy(at + 1, &distance, sizeof(distance));
+    }
+}
+
+/* QEMU's translator runs us: nothing is speculated. It says so in the first leaf for hypervisors. */
+static bool emulated(void)
+{
+    uint32_t r[4];
+
+    if (!cpu_has(FEAT_HYPERVISOR))
+        return false;
+    cpuid_count(0x40000000, 0, r);
+    return memcmp(&r[1], "TCGTCGTCGTCG", 12) == 0;
+}
+
+/*
+ * Which attacks this CPU is open to. Guests' training of indirect branches is kept from ours by the CPU where it can do so
+ * by itself; by IBRS at each entry on Intel's older CPUs; by returns in place of indirect branches on all others.
+ */
+static void speculation_decide(uint64_t caps)
+{
+    bool has_ibrs = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBRS);
+
+    spec_entry_rsb = 1;
+    spec_ibpb = cpu_has(FEAT_IBRS_IBPB) || cpu_has(FEAT_AMD_IBPB);
+    spec_auto_ibrs = cpu_has(FEAT_AUTO_IBRS);
+    spec_ibrs_always = has_ibrs && !spec_auto_ibrs && (caps & ARCH_CAP_IBRS_ALL);
+    spec_entry_ibrs = has_ibrs && boot_cpu.vendor == CPU_INTEL && !spec_ibrs_always;
+    spec_retpoline = !spec_auto_ibrs && !spec_ibrs_always && !spec_entry_ibrs;
+    spec_exit_verw = boot_cpu.vendor == CPU_INTEL && cpu_has(FEAT_MD_CLEAR) && !(caps & ARCH_CAP_MDS_NO);
+}
+
+void cpu_speculation_init(void)
+{
+    uint64_t caps = 0;
+    bool open = !emulated();
+
+    if (cpu_has(FEAT_ARCH_CAPS) && !rdmsr_safe(MSR_ARCH_CAPABILITIES, &caps))
+        caps = 0;
+    if (options.spec_ctrl && open)
+        speculation_decide(caps);
+    isolation_init(open && boot_cpu.vendor != CPU_AMD && !(caps & ARCH_CAP_RDCL_NO));
+    if (spec_entry_rsb || spec_entry_ibrs || isolation_on) {
+        patch((uint64_t)spec_entry_thunk);
+        patch((uint64_t)pv_syscall_guarded);
+    }
+    if (spec_exit_verw || spec_entry_ibrs || isolation_on) {
+        patch((uint64_t)spec_exit_thunk);
+        patch((uint64_t)pv_syscall_guarded);
+    }
+    if (isolation_on) {
+        patch((uint64_t)full_tables);
+        patch((uint64_t)former_tables);
+        patch((uint64_t)isolation_page_fault);
+    }
+    for (const struct retpoline_patch *p = retpoline_patch_start; spec_retpoline && p < retpoline_patch_end;
+         p++)
+        memcpy((void *)p->at, p->bytes, 4);
+}
+
+void cpu_speculation_report(void)
+{
+    printk(
+        LOG_INFO,
+        "Speculation: indirect branches %s, return stack refill %s, IBRS %s, IBPB between domains %s, buffer "
+        "clearing %s, page-table isolation %s",
+        spec_retpoline ? "by return" : "plain", spec_entry_rsb ? "on" : "off",
+        spec_auto_ibrs     ? "automatic"
+        : spec_ibrs_always ? "always"
+        : spec_entry_ibrs  ? "on entry"
+                           : "off",
+        spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off",
+        isolation_summary());
+}
+
+void cpu_speculation_switch(void)
+{
+    if (unlikely(spec_ibpb))
+        wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+}
+
+void cpu_speculation_enable(void)
+{
+    if (spec_auto_ibrs)
+        wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_AUTO_IBRS);
+    if (spec_ibrs_always)
+        wrmsr(MSR_SPEC_CTRL, SPEC_CTRL_IBRS);
+}
