@@ -138,30 +138,41 @@ static bool read_bool(struct text *t, const struct option *o)
     return true;
 }
 
-/* [<bool>|default|dom0[=<bool>]|domu[=<bool>]][,...] */
+/* One word of [<bool>|default|dom0[=<bool>]|domu[=<bool>]]. */
+static bool take_per_domain(struct text word, struct per_domain_option *got)
+{
+    bool dom0 = take_word(&word, "dom0"), domu = !dom0 && take_word(&word, "domu"), on = false;
+    const struct option value = {.out = &on};
+    static const char *const unset[] = {"default", NULL};
+    uint8_t choice = PER_DOMAIN_DEFAULT;
+
+    if ((dom0 || domu) && !at_end(&word) && !take_char(&word, '='))
+        return false;
+    if (!is_one_of(&word, unset)) {
+        if (!read_bool(&word, &value))
+            return false;
+        choice = on;
+    }
+    if (!domu)
+        got->dom0 = choice;
+    if (!dom0)
+        got->domu = choice;
+    return true;
+}
+
+/* <word>[,<word>...]; nothing at all is on. */
 static bool read_per_domain(struct text *t, const struct option *o)
 {
     struct per_domain_option got = *(struct per_domain_option *)o->out;
+    bool bare = at_end(t);
 
     do {
         const char *comma = memchr(t->at, ',', (size_t)(t->end - t->at));
         struct text word = {t->at, comma ? comma : t->end};
-        bool dom0 = take_word(&word, "dom0"), domu = !dom0 && take_word(&word, "domu"), on = false;
-        const struct option value = {.out = &on};
 
-        t->at = word.end;
-        if ((dom0 || domu) && !at_end(&word) && !take_char(&word, '='))
+        if ((at_end(&word) && !bare) || !take_per_domain(word, &got))
             return false;
-        uint8_t choice = PER_DOMAIN_DEFAULT;
-        if (!take_word(&word, "default") || !at_end(&word)) {
-            if (!read_bool(&word, &value))
-                return false;
-            choice = on;
-        }
-        if (!domu)
-            got.dom0 = choice;
-        if (!dom0)
-            got.domu = choice;
+        t->at = word.end;
     } while (take_char(t, ','));
     *(struct per_domain_option *)o->out = got;
     return true;

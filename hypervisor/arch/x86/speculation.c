@@ -122,8 +122,7 @@ void cpu_speculation_report(void)
         : spec_ibrs_always ? "always"
         : spec_entry_ibrs  ? "on entry"
                            : "off",
-        spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off",
-        isolation_summary());
+        spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off", isolation_summary());
 }
 
 void cpu_speculation_switch(void)

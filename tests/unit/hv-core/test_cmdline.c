@@ -118,6 +118,37 @@ static void test_booleans(void **state)
     assert_true(refused("no-console"));
 }
 
+static void test_per_domain(void **state)
+{
+    static const struct {
+        const char *word;
+        uint8_t dom0, domu;
+    } good[] = {
+        {"xpti", 1, 1},
+        {"no-xpti", 0, 0},
+        {"xpti=default", 2, 2},
+        {"xpti=dom0", 1, 2},
+        {"xpti=dom0=false", 0, 2},
+        {"xpti=true,domu=0", 1, 0},
+        {"xpti=domu=default", 1, 2},
+        {"xpti=off", 0, 0},
+        {"xpti=default,domu=yes", 2, 1},
+    };
+    static const char *const bad[] = {"xpti=,",      "xpti=on,",    "xpti=maybe",    "xpti=dom1",
+                                      "xpti=dom0:1", "xpti=dom0=2", "xpti=on,domu=x"};
+
+    options.xpti.dom0 = options.xpti.domu = 2;
+    for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+        if (strchr(good[i].word, ','))
+            options.xpti.dom0 = options.xpti.domu = 2;
+        assert_false(refused(good[i].word));
+        assert_int_equal(options.xpti.dom0, good[i].dom0);
+        assert_int_equal(options.xpti.domu, good[i].domu);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        assert_true(refused(bad[i]));
+}
+
 static void test_levels(void **state)
 {
     assert_false(refused("loglvl=debug"));
@@ -158,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup(test_dom0_mem, setup),
         cmocka_unit_test_setup(test_numbers, setup),
         cmocka_unit_test_setup(test_booleans, setup),
+        cmocka_unit_test_setup(test_per_domain, setup),
         cmocka_unit_test_setup(test_levels, setup),
         cmocka_unit_test_setup(test_unknown_words_are_named, setup),
         cmocka_unit_test_setup(test_parse_happens_once, setup),
