@@ -20,8 +20,11 @@ struct options options = {
     .smep = true,
     .smap = true,
     .umip = true,
-    .spec_ctrl = true,
-    .xpti = {PER_DOMAIN_DEFAULT, PER_DOMAIN_DEFAULT},
+    .spec_ctrl = CHOICE_ON,
+    .ibpb_entry = CHOICE_DEFAULT,
+    .bhb_entry = CHOICE_DEFAULT,
+    .bhi_dis_s = CHOICE_DEFAULT,
+    .xpti = {CHOICE_DEFAULT, CHOICE_DEFAULT},
 };
 
 char saved_cmdline[CMDLINE_MAX];
@@ -138,44 +141,66 @@ static bool read_bool(struct text *t, const struct option *o)
     return true;
 }
 
-/* One word of [<bool>|default|dom0[=<bool>]|domu[=<bool>]]. */
-static bool take_per_domain(struct text word, struct per_domain_option *got)
-{
-    bool dom0 = take_word(&word, "dom0"), domu = !dom0 && take_word(&word, "domu"), on = false;
-    const struct option value = {.out = &on};
-    static const char *const unset[] = {"default", NULL};
-    uint8_t choice = PER_DOMAIN_DEFAULT;
+/* One of several choices that an option has. */
+struct choice {
+    const char *name; /* NULL: none */
+    uint8_t *out;     /* NULL: the list ends */
+    bool bare;        /* set by a value without a name */
+};
 
-    if ((dom0 || domu) && !at_end(&word) && !take_char(&word, '='))
+static const struct choice xpti_choices[] = {
+    {"dom0", &options.xpti.dom0, true},
+    {"domu", &options.xpti.domu, true},
+    {NULL, NULL, false},
+};
+static const struct choice spec_ctrl_choices[] = {
+    {NULL, &options.spec_ctrl, true},
+    {"ibpb-entry", &options.ibpb_entry, false},
+    {"bhb-entry", &options.bhb_entry, false},
+    {"bhi-dis-s", &options.bhi_dis_s, false},
+    {NULL, NULL, false},
+};
+
+/* <name>[=<value>] or <value>, which is a switch's or "default". */
+static bool take_choice(struct text word, const struct choice *choices)
+{
+    static const char *const unset[] = {"default", NULL};
+    const struct choice *named = NULL;
+    uint8_t value = CHOICE_DEFAULT;
+    bool on = false;
+
+    for (const struct choice *c = choices; c->out && !named; c++)
+        if (c->name && take_word(&word, c->name))
+            named = c;
+    if (named && !at_end(&word) && !take_char(&word, '='))
         return false;
     if (!is_one_of(&word, unset)) {
-        if (!read_bool(&word, &value))
+        if (!read_bool(&word, &(struct option){.out = &on}))
             return false;
-        choice = on;
+        value = on;
     }
-    if (!domu)
-        got->dom0 = choice;
-    if (!dom0)
-        got->domu = choice;
+    for (const struct choice *c = choices; c->out; c++)
+        if (named ? c == named : c->bare)
+            *c->out = value;
     return true;
 }
 
-/* <word>[,<word>...]; nothing at all is on. */
-static bool read_per_domain(struct text *t, const struct option *o)
+/* <choice>[,<choice>...]; nothing at all is on. */
+static bool read_choices(struct text *t, const struct option *o)
 {
-    struct per_domain_option got = *(struct per_domain_option *)o->out;
-    bool bare = at_end(t);
+    const struct options before = options;
+    bool ok, bare = at_end(t);
 
     do {
         const char *comma = memchr(t->at, ',', (size_t)(t->end - t->at));
         struct text word = {t->at, comma ? comma : t->end};
 
-        if ((at_end(&word) && !bare) || !take_per_domain(word, &got))
-            return false;
+        ok = (bare || !at_end(&word)) && take_choice(word, o->out);
         t->at = word.end;
-    } while (take_char(t, ','));
-    *(struct per_domain_option *)o->out = got;
-    return true;
+    } while (ok && take_char(t, ','));
+    if (!ok)
+        options = before;
+    return ok;
 }
 
 static bool read_number(struct text *t, const struct option *o)
@@ -346,8 +371,8 @@ static const struct option table[] = {
     {"smep", read_bool, &options.smep, 0, 0},
     {"smap", read_bool, &options.smap, 0, 0},
     {"umip", read_bool, &options.umip, 0, 0},
-    {"spec-ctrl", read_bool, &options.spec_ctrl, 0, 0},
-    {"xpti", read_per_domain, &options.xpti, 0, 0},
+    {"spec-ctrl", read_choices, (void *)spec_ctrl_choices, 0, 0},
+    {"xpti", read_choices, (void *)xpti_choices, 0, 0},
 };
 
 static void complain(const char *what, const char *word, size_t len)
@@ -370,7 +395,7 @@ static const struct option *find_option(const char *name, size_t len)
 
 static bool is_switch(const struct option *o)
 {
-    return o->read == read_bool || o->read == read_per_domain;
+    return o->read == read_bool || o->read == read_choices;
 }
 
 static void parse_word(const char *word, size_t len)

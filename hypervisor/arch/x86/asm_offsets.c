@@ -2,6 +2,7 @@
  */
 #include <bh/domain.h>
 #include <bh/hypercall.h>
+#include <asm/cpufeature.h>
 #include <asm/cr.h>
 #include <asm/layout.h>
 #include <asm/percpu.h>
@@ -55,6 +56,9 @@ void asm_offsets(void)
     OFFSET(VCPUINFO_pending, vcpu_info, evtchn_upcall_pending);
     OFFSET(VCPUINFO_mask, vcpu_info, evtchn_upcall_mask);
     OFFSET(VCPU_entry_short, vcpu, arch.pv.entry_short);
+    OFFSET(VCPU_entry_guards, vcpu, arch.pv.entry_guards);
+    DEFINE(GUARD_IBPB, GUARD_IBPB);
+    DEFINE(GUARD_BHB, GUARD_BHB);
     OFFSET(IRET_rax, iret_context, rax);
     OFFSET(IRET_r11, iret_context, r11);
     OFFSET(IRET_rcx, iret_context, rcx);

@@ -117,8 +117,10 @@ const char *cpu_identify(void)
 
     read_identity();
     leaf_words(1, 0, -1, -1, CPUID_1_ECX, CPUID_1_EDX);
-    if (boot_cpu.max_leaf >= 7)
+    if (boot_cpu.max_leaf >= 7) {
         leaf_words(7, 0, -1, CPUID_7_EBX, CPUID_7_ECX, CPUID_7_EDX);
+        leaf_words(7, 2, -1, -1, -1, CPUID_72_EDX); /* zeroes where there is no such subleaf */
+    }
     if (boot_cpu.max_leaf >= 0xd)
         leaf_words(0xd, 1, CPUID_D1_EAX, -1, -1, -1);
     leaf_words(0x80000001, 0, -1, -1, CPUID_E1_ECX, CPUID_E1_EDX);

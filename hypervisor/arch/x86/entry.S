@@ -10,6 +10,7 @@
  */
 #include <asm/entry.h>
 #include <asm/layout.h>
+#include <asm/msr.h>
 
     .section .text.entry, "ax"
 
@@ -289,8 +290,11 @@ END_FUNC __x86_indirect_thunk_\reg
     .hidden __llvm_retpoline_r11
     .set __llvm_retpoline_r11, __x86_indirect_thunk_r11
 
+#define HISTORY_ROUNDS 100 /* of two taken branches each: CPUs remember fewer than 200 */
+
 /*
- * SPEC_ENTRY: right above the frame. The hypervisor's tables come first; then IBRS, and a return stack that no guest filled.
+ * SPEC_ENTRY: right above the frame. The hypervisor's tables come first; then IBRS, and what the guest trained is forgotten:
+ * where the vcpu's guards say so all branches, a return stack that no guest filled, and the history of branches.
  */
 FUNC spec_entry_thunk
     GET_CPU_INFO %rax
@@ -299,23 +303,40 @@ FUNC spec_entry_thunk
     jz 1f
     mov %rcx, %cr3
     movq $0, CPU_INFO_full_cr3(%rax)
-1:  cmpb $0, spec_entry_ibrs(%rip)
+1:  mov CPU_INFO_current(%rax), %rcx
+    movzbl VCPU_entry_guards(%rcx), %eax
+    push %rax
+    cmpb $0, spec_entry_ibrs(%rip)
     je 2f
-    mov $0x48, %ecx
+    mov $MSR_SPEC_CTRL, %ecx
     mov $1, %eax
     xor %edx, %edx
     wrmsr
-2:  cmpb $0, spec_entry_rsb(%rip)
-    je 4f
+2:  testb $GUARD_IBPB, (%rsp)
+    jz 3f
+    mov $MSR_PRED_CMD, %ecx
+    mov $1, %eax
+    xor %edx, %edx
+    wrmsr
+3:  cmpb $0, spec_entry_rsb(%rip)
+    je 5f
     .rept 32
-    call 3f
+    call 4f
     pause
     lfence
-3:
+4:
     .endr
     add $(32 * 8), %rsp
     lfence
-4:  mov (REGS_rax + 8)(%rsp), %rax
+5:  pop %rax
+    testb $GUARD_BHB, %al
+    jz 8f
+    mov $HISTORY_ROUNDS, %ecx
+6:  jmp 7f
+7:  sub $1, %ecx
+    jnz 6b
+    lfence
+8:  mov (REGS_rax + 8)(%rsp), %rax
     mov (REGS_rcx + 8)(%rsp), %rcx
     mov (REGS_rdx + 8)(%rsp), %rdx
     ret
@@ -333,7 +354,7 @@ FUNC spec_exit_thunk
     verw spec_verw_selector(%rip)
 2:  cmpb $0, spec_entry_ibrs(%rip)
     je 3f
-    mov $0x48, %ecx
+    mov $MSR_SPEC_CTRL, %ecx
     xor %eax, %eax
     xor %edx, %edx
     wrmsr

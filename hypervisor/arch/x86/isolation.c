@@ -30,8 +30,8 @@ static bool isolate_dom0, isolate_domu;
 
 void isolation_init(bool meltdown)
 {
-    isolate_dom0 = options.xpti.dom0 == PER_DOMAIN_DEFAULT ? meltdown : options.xpti.dom0;
-    isolate_domu = options.xpti.domu == PER_DOMAIN_DEFAULT ? meltdown : options.xpti.domu;
+    isolate_dom0 = options.xpti.dom0 == CHOICE_DEFAULT ? meltdown : options.xpti.dom0;
+    isolate_domu = options.xpti.domu == CHOICE_DEFAULT ? meltdown : options.xpti.domu;
     isolation_on = isolate_dom0 || isolate_domu;
 }
 

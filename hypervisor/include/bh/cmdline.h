@@ -21,9 +21,9 @@ struct serial_option {
 
 enum console_kind { CONSOLE_NONE = 0, CONSOLE_COM1 = 1, CONSOLE_COM2 = 2, CONSOLE_VGA = 4 };
 
-/* A switch of its own for the control domain and for all others: off, on, or whatever the CPU wants. */
-enum { PER_DOMAIN_OFF, PER_DOMAIN_ON, PER_DOMAIN_DEFAULT };
-struct per_domain_option {
+/* Off, on, or whatever the CPU wants; some have a value for the control domain and one for all others. */
+enum { CHOICE_OFF, CHOICE_ON, CHOICE_DEFAULT };
+struct per_domain_choice {
     uint8_t dom0, domu;
 };
 
@@ -40,9 +40,11 @@ struct options {
     uint64_t conring_size;
     uint32_t sched_credit_tslice_ms;
     uint32_t sched_ratelimit_us;
-    bool smep, smap, umip;         /* use them where the CPU has them */
-    bool spec_ctrl;                /* speculation barriers where the CPU needs them */
-    struct per_domain_option xpti; /* page-table isolation */
+    bool smep, smap, umip; /* use them where the CPU has them */
+    /* Guards against speculation (arch/x86/speculation.c) */
+    uint8_t spec_ctrl; /* any of them, but for those asked for by name */
+    uint8_t ibpb_entry, bhb_entry, bhi_dis_s;
+    struct per_domain_choice xpti; /* page-table isolation */
 };
 extern struct options options;
 

@@ -118,7 +118,7 @@ static void test_booleans(void **state)
     assert_true(refused("no-console"));
 }
 
-static void test_per_domain(void **state)
+static void test_choices(void **state)
 {
     static const struct {
         const char *word;
@@ -134,8 +134,16 @@ static void test_per_domain(void **state)
         {"xpti=off", 0, 0},
         {"xpti=default,domu=yes", 2, 1},
     };
-    static const char *const bad[] = {"xpti=,",      "xpti=on,",    "xpti=maybe",    "xpti=dom1",
-                                      "xpti=dom0:1", "xpti=dom0=2", "xpti=on,domu=x"};
+    static const char *const bad[] = {"xpti=,",
+                                      "xpti=on,",
+                                      "xpti=maybe",
+                                      "xpti=dom1",
+                                      "xpti=dom0:1",
+                                      "xpti=dom0=2",
+                                      "xpti=on,domu=x",
+                                      "spec-ctrl=ibpb",
+                                      "spec-ctrl=bhb-entry,ibrs",
+                                      "spec-ctrl=0,bhi-dis-s=7"};
 
     options.xpti.dom0 = options.xpti.domu = 2;
     for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
@@ -147,6 +155,13 @@ static void test_per_domain(void **state)
     }
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         assert_true(refused(bad[i]));
+    assert_false(refused("spec-ctrl=no,bhb-entry,bhi-dis-s=off"));
+    assert_int_equal(options.spec_ctrl, CHOICE_OFF);
+    assert_int_equal(options.ibpb_entry, CHOICE_DEFAULT);
+    assert_int_equal(options.bhb_entry, CHOICE_ON);
+    assert_int_equal(options.bhi_dis_s, CHOICE_OFF);
+    assert_false(refused("spec-ctrl"));
+    assert_int_equal(options.spec_ctrl, CHOICE_ON);
 }
 
 static void test_levels(void **state)
@@ -189,7 +204,7 @@ int main(void)
         cmocka_unit_test_setup(test_dom0_mem, setup),
         cmocka_unit_test_setup(test_numbers, setup),
         cmocka_unit_test_setup(test_booleans, setup),
-        cmocka_unit_test_setup(test_per_domain, setup),
+        cmocka_unit_test_setup(test_choices, setup),
         cmocka_unit_test_setup(test_levels, setup),
         cmocka_unit_test_setup(test_unknown_words_are_named, setup),
         cmocka_unit_test_setup(test_parse_happens_once, setup),

@@ -5,6 +5,7 @@
  * CPU. Switched out, they are in v->arch; context get and set work on those, on vcpus that do not run.
  */
 #include <asm/context.h>
+#include <asm/cpufeature.h>
 #include <asm/cr.h>
 #include <asm/insn.h>
 #include <asm/msr.h>
@@ -44,6 +45,7 @@ int arch_vcpu_create(struct vcpu *v)
     struct pv_vcpu *pv = &v->arch.pv;
 
     pv->kernel_mode = true;
+    pv->entry_guards = cpu_speculation_entry_guards(v->domain);
     pv->guest_table = pv->guest_table_user = INVALID_MFN;
     for (unsigned int i = 0; i < PV_GDT_FRAMES; i++)
         pv->gdt_frame[i] = INVALID_MFN;

@@ -21,6 +21,7 @@ enum {
     CPUID_E8_EBX,  /* 0x80000008 */
     CPUID_D1_EAX,  /* 0xd subleaf 1 */
     CPUID_E21_EAX, /* 0x80000021 */
+    CPUID_72_EDX,  /* 7 subleaf 2 */
     CPUID_WORDS,
 };
 #define FEATURE(word, bit) ((word)*32 + (bit))
@@ -37,6 +38,7 @@ enum {
 #define FEAT_XSAVE         FEATURE(CPUID_1_ECX, 26)
 #define FEAT_HYPERVISOR    FEATURE(CPUID_1_ECX, 31)
 #define FEAT_FSGSBASE      FEATURE(CPUID_7_EBX, 0)
+#define FEAT_RTM           FEATURE(CPUID_7_EBX, 11)
 #define FEAT_SMEP          FEATURE(CPUID_7_EBX, 7)
 #define FEAT_SMAP          FEATURE(CPUID_7_EBX, 20)
 #define FEAT_UMIP          FEATURE(CPUID_7_ECX, 2)
@@ -50,7 +52,10 @@ enum {
 #define FEAT_INVARIANT_TSC FEATURE(CPUID_E7_EDX, 8)
 #define FEAT_AMD_IBPB      FEATURE(CPUID_E8_EBX, 12)
 #define FEAT_AMD_IBRS      FEATURE(CPUID_E8_EBX, 14)
+#define FEAT_BTC_NO        FEATURE(CPUID_E8_EBX, 29)
 #define FEAT_AUTO_IBRS     FEATURE(CPUID_E21_EAX, 8)
+#define FEAT_SRSO_NO       FEATURE(CPUID_E21_EAX, 29)
+#define FEAT_BHI_CTRL      FEATURE(CPUID_72_EDX, 4)
 
 enum cpu_vendor { CPU_OTHER, CPU_INTEL, CPU_AMD };
 
@@ -71,6 +76,8 @@ static inline bool cpu_has(unsigned int feature)
     return boot_cpu.word[feature / 32] >> (feature % 32) & 1;
 }
 
+struct domain;
+
 /* Where a CPU sits, by its APIC id: threads, then cores, then sockets, each in as many bits as their number needs. */
 struct cpu_place {
     uint32_t socket, core, thread;
@@ -90,6 +97,10 @@ void cpu_enable_features(void);
 void cpu_speculation_init(void);
 void cpu_speculation_report(void); /* prints what is on */
 void cpu_speculation_enable(void); /* this CPU's registers */
+/* What more d's vcpus do on the way in: GUARD_*. */
+#define GUARD_IBPB 1
+#define GUARD_BHB  2
+uint8_t cpu_speculation_entry_guards(const struct domain *d);
 /* Indirect branch barrier between domains where needed. */
 void cpu_speculation_switch(void);
 

@@ -22,6 +22,7 @@ struct pv_vcpu {
     bool entry_short; /* system calls may take the short forms of entry_pv.S: pv_choose_entry() */
     bool syscall_mask_events, syscall32_mask_events, sysenter_mask_events, failsafe_mask_events;
     uint8_t nmi_active;
+    uint8_t entry_guards; /* GUARD_* (asm/cpufeature.h); constant */
     uint64_t event_callback, failsafe_callback, syscall_callback, syscall32_callback, sysenter_callback;
     uint64_t kernel_ss, kernel_sp;
     mfn_t guest_table, guest_table_user;
