@@ -25,6 +25,7 @@ struct options options = {
     .bhb_entry = CHOICE_DEFAULT,
     .bhi_dis_s = CHOICE_DEFAULT,
     .xpti = {CHOICE_DEFAULT, CHOICE_DEFAULT},
+    .pv_l1tf = {CHOICE_DEFAULT, CHOICE_DEFAULT},
 };
 
 char saved_cmdline[CMDLINE_MAX];
@@ -151,6 +152,11 @@ struct choice {
 static const struct choice xpti_choices[] = {
     {"dom0", &options.xpti.dom0, true},
     {"domu", &options.xpti.domu, true},
+    {NULL, NULL, false},
+};
+static const struct choice pv_l1tf_choices[] = {
+    {"dom0", &options.pv_l1tf.dom0, true},
+    {"domu", &options.pv_l1tf.domu, true},
     {NULL, NULL, false},
 };
 static const struct choice spec_ctrl_choices[] = {
@@ -372,6 +378,7 @@ static const struct option table[] = {
     {"smap", read_bool, &options.smap, 0, 0},
     {"umip", read_bool, &options.umip, 0, 0},
     {"spec-ctrl", read_choices, (void *)spec_ctrl_choices, 0, 0},
+    {"pv-l1tf", read_choices, (void *)pv_l1tf_choices, 0, 0},
     {"xpti", read_choices, (void *)xpti_choices, 0, 0},
 };
 

@@ -12,6 +12,7 @@
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/isolation.h>
+#include <asm/mm.h>
 #include <asm/msr.h>
 
 #define ARCH_CAP_RDCL_NO    (1u << 0)
@@ -132,6 +133,7 @@ static void speculation_decide(uint64_t caps, bool open)
     if (has_ibpb)
         entry_guard(GUARD_IBPB, options.ibpb_entry, open && returns_mistrained());
     isolation_init(open && boot_cpu.vendor != CPU_AMD && !(caps & ARCH_CAP_RDCL_NO));
+    l1tf_init(open && boot_cpu.vendor == CPU_INTEL && !(caps & ARCH_CAP_RDCL_NO));
 }
 
 void cpu_speculation_init(void)
@@ -183,8 +185,9 @@ void cpu_speculation_report(void)
                            : "off",
         spec_ibpb ? "on" : "off", spec_exit_verw ? "on" : "off", isolation_summary());
     printk(LOG_INFO,
-           "Speculation: IBPB on entry %s, branch history kept apart by the CPU %s, cleared on entry %s",
-           for_whom(GUARD_IBPB), spec_bhi_dis_s ? "on" : "off", for_whom(GUARD_BHB));
+           "Speculation: IBPB on entry %s, branch history kept apart by the CPU %s, cleared on entry %s, "
+           "not-present entries checked %s",
+           for_whom(GUARD_IBPB), spec_bhi_dis_s ? "on" : "off", for_whom(GUARD_BHB), l1tf_summary());
 }
 
 void cpu_speculation_switch(void)

@@ -44,7 +44,8 @@ struct options {
     /* Guards against speculation (arch/x86/speculation.c) */
     uint8_t spec_ctrl; /* any of them, but for those asked for by name */
     uint8_t ibpb_entry, bhb_entry, bhi_dis_s;
-    struct per_domain_choice xpti; /* page-table isolation */
+    struct per_domain_choice xpti;    /* page-table isolation */
+    struct per_domain_choice pv_l1tf; /* not-present entries are looked at */
 };
 extern struct options options;
 

@@ -12,12 +12,14 @@
 
 #include <asm/boot_info.h>
 #include <asm/context.h>
+#include <asm/cpufeature.h>
 #include <asm/irq.h>
 #include <asm/layout.h>
 #include <asm/mm.h>
 #include <asm/pv.h>
 #include <asm/tlb.h>
 #include <bh/arch.h>
+#include <bh/cmdline.h>
 #include <bh/grant.h>
 #include <bh/guest.h>
 #include <bh/page_alloc.h>
@@ -30,6 +32,9 @@ uint64_t max_page = FAKE_FRAMES;
 uint64_t *hv_l4;
 static uint64_t hv_l4_table[512];
 struct boot_info boot_info;
+struct domain *control_domain;
+struct cpu_features boot_cpu = {.physaddr_bits = 40};
+struct options options;
 
 struct vcpu *fake_current;
 struct cause fake_cause;

@@ -1,7 +1,7 @@
 # PV page types and page tables, memory operations: unit tests, and the model test with random operations.
 MM_SOURCES := tests/unit/fake/fake_mm.c hypervisor/common/page.c hypervisor/common/memory_op.c hypervisor/common/rangeset.c \
               hypervisor/common/subop.c \
-              $(addprefix hypervisor/arch/x86/pv/,mmu_validate.c mmu_update.c mmuext.c pte_write.c mm_fault.c mm_domain.c \
+              $(addprefix hypervisor/arch/x86/pv/,mmu_validate.c l1tf.c mmu_update.c mmuext.c pte_write.c mm_fault.c mm_domain.c \
                 mm_memory.c grant_map.c)
 MM_CFLAGS  := -Itests/unit/fake/include -Itests/unit/fake -Ihypervisor/arch/x86/include
 

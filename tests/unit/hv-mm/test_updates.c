@@ -1,6 +1,8 @@
 /* Hypercalls that change entries, base pointers, flushes, I/O memory, grants. */
 #include "mm_test.h"
 
+#include <bh/cmdline.h>
+#include <bh/domain.h>
 #include <public/grant_table.h>
 
 static void single_updates(void **state)
@@ -40,6 +42,42 @@ static void preserve_accessed_and_dirty(void **state)
     assert_int_equal(t[5], entry_of(own(1), P | U | PTE_ACCESSED | PTE_DIRTY));
     assert_int_equal(update(own(0), 5, entry_of(own(1), P | U), MMU_NORMAL_PT_UPDATE), 0);
     assert_int_equal(t[5], entry_of(own(1), P | U));
+}
+
+/* On a CPU with L1TF: not-present entries may name frame 0 and what is beyond all RAM. */
+static void not_present_entries(void **state)
+{
+    uint64_t named = entry_of(own(1), W), inverted = ~named & ~P;
+
+    options.pv_l1tf = (struct per_domain_choice){CHOICE_DEFAULT, CHOICE_DEFAULT};
+    l1tf_init(true);
+    build_hierarchy();
+    assert_int_equal(pin(4, own(0)), 0);
+    assert_int_equal(update(own(3), 5, named, 0), -EINVAL);
+    assert_int_equal(fake_table(own(3))[5], 0);
+    assert_int_equal(update(own(3), 0, named, 0), -EINVAL);
+    assert_true(fake_table(own(3))[0] & P);
+    assert_int_equal(update(own(3), 5, inverted, 0), 0);
+    assert_int_equal(update(own(3), 6, 0x180, 0), 0);
+    assert_int_equal(update(own(2), 5, named, 0), -EINVAL);
+    assert_int_equal(update(own(2), 5, PTE_LARGE, 0), -EINVAL);
+    assert_int_equal(update(own(2), 5, inverted, 0), 0);
+    /* The same in tables to come. */
+    fake_table(own(10))[511] = named;
+    assert_int_equal(pin(1, own(10)), -EINVAL);
+    fake_table(own(10))[511] = inverted;
+    assert_int_equal(pin(1, own(10)), 0);
+    fake_table(own(11))[1] = PTE_LARGE;
+    assert_int_equal(pin(3, own(11)), -EINVAL);
+    fake_table(own(12))[HV_FIRST_SLOT] = named; /* will be ours */
+    assert_int_equal(pin(4, own(12)), 0);
+    /* The control domain, and CPUs without the fault. */
+    control_domain = world.d;
+    assert_int_equal(update(own(3), 5, named, 0), 0);
+    control_domain = NULL;
+    l1tf_init(false);
+    assert_int_equal(pin(3, own(11)), 0);
+    fake_check();
 }
 
 static void higher_levels(void **state)
@@ -326,6 +364,7 @@ static void grants(void **state)
 const struct CMUnitTest update_tests[] = {
     MM_TEST(single_updates),
     MM_TEST(preserve_accessed_and_dirty),
+    MM_TEST(not_present_entries),
     MM_TEST(higher_levels),
     MM_TEST(lists),
     MM_TEST(no_table_no_memory),

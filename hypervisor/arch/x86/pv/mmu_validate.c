@@ -165,8 +165,11 @@ static inline int l1_replace_inline(struct vcpu *v, struct domain *d, struct dom
             l1_put(new);
             return L1_CHANGED;
         }
-    } else if (unlikely(!entry_cas(entry, old, new))) {
-        return L1_CHANGED;
+    } else {
+        if (unlikely(l1tf_on) && l1tf_check(v, d, 1, new))
+            return -EINVAL;
+        if (unlikely(!entry_cas(entry, old, new)))
+            return L1_CHANGED;
     }
     l1_put_inline(old);
     return 0;
@@ -250,6 +253,8 @@ static int table_replace(struct vcpu *v, struct domain *d, unsigned int level, u
                 v->arch.pv.demoting = child;
             return rc;
         }
+    } else if (unlikely(l1tf_on) && l1tf_check(v, d, level, new)) {
+        return -EINVAL;
     }
     if (!entry_cas(entry, old, new)) {
         if (new &PTE_PRESENT)
@@ -460,11 +465,14 @@ static int descriptors_validate(struct vcpu *v, struct page_info *pg, struct dom
 
 int arch_page_validate(struct vcpu *v, struct page_info *pg, struct domain *d, uint64_t type)
 {
-    if (type == PGT_l1)
-        return l1_validate(v, pg, d);
+    unsigned int level = (unsigned int)(type >> PGT_shift);
+
     if (type == PGT_seg_desc)
         return descriptors_validate(v, pg, d);
-    return table_validate(v, pg, d, (unsigned int)(type >> PGT_shift));
+    if (unlikely(l1tf_on) && pg->table.validated == 0 &&
+        l1tf_check_table(v, d, level, map_frame(page_to_mfn(pg))))
+        return -EINVAL;
+    return type == PGT_l1 ? l1_validate(v, pg, d) : table_validate(v, pg, d, level);
 }
 
 int arch_page_invalidate(struct page_info *pg, struct domain *d, uint64_t type)

@@ -103,6 +103,15 @@ bool pv_hypervisor_page_fault(struct vcpu *v, uint32_t error_code, uint64_t cr2)
 /* Makes the table the current vcpu's kernel table and loads it. 0, -EINVAL, -EBUSY, -EAGAIN (preempted). */
 int must_check pv_new_kernel_base(struct vcpu *v, mfn_t mfn);
 
+/* l1tf.c. Whether not-present entries are looked at; constant after l1tf_init(). */
+extern bool l1tf_on;
+void l1tf_init(bool vulnerable);
+const char *l1tf_summary(void);
+/* Whether d's tables may hold the entry, if it is a not-present one. 0 or -EINVAL. */
+int must_check l1tf_check(struct vcpu *v, const struct domain *d, unsigned int level, uint64_t entry);
+int must_check l1tf_check_table(struct vcpu *v, const struct domain *d, unsigned int level,
+                                const uint64_t *table);
+
 /* I/O frames that guests may map read-only at most (MSI-X tables); NULL: none. Whoever adds the first creates
  * it. */
 extern struct rangeset *mmio_readonly;
