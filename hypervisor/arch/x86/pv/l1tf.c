@@ -35,14 +35,19 @@ int l1tf_check(struct vcpu *v, const struct domain *d, unsigned int level, uint6
     if ((entry & PTE_PRESENT) || !(d == control_domain ? check_dom0 : check_domu) || seen >= max_page ||
         (seen == 0 && (level == 1 || !(entry & PTE_LARGE))))
         return 0;
-    return fail(v, -EINVAL, "not-present entry {0} of level {1} names memory, which this CPU would show (L1TF)",
-                entry, level);
+    return fail(v, -EINVAL,
+                "not-present entry {0} of level {1} names memory, which this CPU would show (L1TF)", entry,
+                level);
 }
 
-int l1tf_check_table(struct vcpu *v, const struct domain *d, unsigned int level, const uint64_t *table)
+int l1tf_check_page(struct vcpu *v, const struct domain *d, const struct page_info *pg, uint64_t type)
 {
+    const uint64_t *table = map_frame(page_to_mfn(pg));
+    unsigned int level = (unsigned int)(type >> PGT_shift);
     int rc = 0;
 
+    if (type == PGT_seg_desc || pg->table.validated) /* which says that this was looked at before */
+        return 0;
     for (unsigned int i = 0; i < PT_ENTRIES && !rc; i++)
         if (level != 4 || i < HV_FIRST_SLOT || i > HV_LAST_SLOT)
             rc = l1tf_check(v, d, level, table[i]);

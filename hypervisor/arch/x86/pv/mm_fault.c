@@ -59,14 +59,16 @@ static bool emulate_entry_write(struct vcpu *v, struct cpu_regs *regs, struct pa
     if (unlikely(!fetch_insn(v, regs->rip, &insn)) || unlikely((cr2 & 7) + insn.size > sizeof(*entry)))
         return false;
     mask = ~0UL >> (64 - 8 * insn.size) << shift;
-    do {
+    for (;;) {
         old = __atomic_load_n(entry, __ATOMIC_RELAXED);
         result = write_result(&insn, regs, old >> shift);
         new = (old & ~mask) | result << shift;
         rc = l1_replace(v, v->domain, v->domain, entry, old, new);
-    } while (unlikely(rc == L1_CHANGED));
-    if (unlikely(rc))
-        return false;
+        if (likely(!rc))
+            break;
+        if (rc != L1_CHANGED)
+            return false;
+    }
     write_finish(&insn, regs, old >> shift, result);
     after_insn(v, regs);
     return true;

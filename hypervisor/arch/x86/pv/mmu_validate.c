@@ -465,14 +465,13 @@ static int descriptors_validate(struct vcpu *v, struct page_info *pg, struct dom
 
 int arch_page_validate(struct vcpu *v, struct page_info *pg, struct domain *d, uint64_t type)
 {
-    unsigned int level = (unsigned int)(type >> PGT_shift);
-
+    if (unlikely(l1tf_on) && l1tf_check_page(v, d, pg, type))
+        return -EINVAL;
+    if (type == PGT_l1)
+        return l1_validate(v, pg, d);
     if (type == PGT_seg_desc)
         return descriptors_validate(v, pg, d);
-    if (unlikely(l1tf_on) && pg->table.validated == 0 &&
-        l1tf_check_table(v, d, level, map_frame(page_to_mfn(pg))))
-        return -EINVAL;
-    return type == PGT_l1 ? l1_validate(v, pg, d) : table_validate(v, pg, d, level);
+    return table_validate(v, pg, d, (unsigned int)(type >> PGT_shift));
 }
 
 int arch_page_invalidate(struct page_info *pg, struct domain *d, uint64_t type)

@@ -109,8 +109,9 @@ void l1tf_init(bool vulnerable);
 const char *l1tf_summary(void);
 /* Whether d's tables may hold the entry, if it is a not-present one. 0 or -EINVAL. */
 int must_check l1tf_check(struct vcpu *v, const struct domain *d, unsigned int level, uint64_t entry);
-int must_check l1tf_check_table(struct vcpu *v, const struct domain *d, unsigned int level,
-                                const uint64_t *table);
+/* The same for all entries of a page that becomes a table, or whatever `type` says. */
+int must_check l1tf_check_page(struct vcpu *v, const struct domain *d, const struct page_info *pg,
+                               uint64_t type);
 
 /* I/O frames that guests may map read-only at most (MSI-X tables); NULL: none. Whoever adds the first creates
  * it. */
