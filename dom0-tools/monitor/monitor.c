@@ -1,8 +1,9 @@
 /*
  * bh-monitor: what happens to domains when they end, and the back ends that serve them.
  *
- * Model. A loop of waking and looking: woken by the store or by a process that ended, it looks at everything
- * and does what is to be done. It remembers nothing that is not elsewhere:
+ * Model. A loop of waking and looking: woken by the store or by a process that ended, it looks at what that was
+ * about (at everything when it starts) and does what is to be done: with a hundred guests an event costs what it
+ * costs with one. It remembers nothing that is not elsewhere:
  *   - which domains there are and why they ended: the hypervisor;
  *   - what is to happen then: RUN_DIR/domains/UUID.json, the configuration kept by create;
  *   - restarts under way: RUN_DIR/restarts/UUID.json, locked by the process that works on it, there until it
@@ -48,7 +49,8 @@ struct backend {
     uint64_t started;      /* ms */
     uint64_t not_before;   /* ms: waits after ending early */
     unsigned int failures; /* early ends in a row */
-    bool seen;
+    bool look;             /* its directory is to be looked at */
+    bool wanted;           /* its directory asks for a process */
 };
 
 static struct {
@@ -58,7 +60,10 @@ static struct {
     char program_dir[512];
     unsigned int
         domid; /* in which this runs: 0, or a driver domain's, with nothing but back ends to look after */
+    bool look_at_devices; /* at all there are, not only at the marked ones */
+    bool look_at_domains;
     bool swept;
+    struct pollfd fds[1 + BACKENDS_MAX]; /* the store's, then the back ends' in their order */
 } m;
 
 static uint64_t now_ms(void)
@@ -200,36 +205,69 @@ static void backend_ended(struct backend *b)
 
 static struct backend *find_backend(unsigned int kind, unsigned int domid, unsigned int devid)
 {
-    struct backend *b;
-
     for (unsigned int i = 0; i < m.count; i++) {
-        b = &m.backends[i];
+        struct backend *b = &m.backends[i];
+
         if (b->kind == kind && b->domid == domid && b->devid == devid)
             return b;
     }
-    if (m.count == BACKENDS_MAX)
-        return NULL;
-    b = &m.backends[m.count++];
-    *b = (struct backend){.kind = kind, .domid = domid, .devid = devid, .pidfd = -1};
-    return b;
+    return NULL;
 }
 
-static void see_device(unsigned int kind, const char *domid, const char *devid)
+static void mark_device(unsigned int kind, unsigned int domid, unsigned int devid)
 {
-    struct backend *b = find_backend(kind, strtoul(domid, NULL, 10), strtoul(devid, NULL, 10));
-    char *front, *state, *status;
+    struct backend *b = find_backend(kind, domid, devid);
 
-    if (!b)
-        return;
-    front = backend_node(b, "frontend");
-    state = backend_node(b, "state");
-    status = backend_node(b, "hotplug-status");
-    /* One that could not be set up is not tried again until somebody takes its word back. */
-    if (front && state && atoi(state) != 6 && !(status && strcmp(status, "error") == 0)) {
-        b->seen = true;
-        if (b->pidfd < 0 && now_ms() >= b->not_before)
-            start_backend(b);
+    if (!b && m.count < BACKENDS_MAX) {
+        b = &m.backends[m.count++];
+        *b = (struct backend){.kind = kind, .domid = domid, .devid = devid, .pidfd = -1};
     }
+    if (b)
+        b->look = true;
+    else
+        m.look_at_devices = true; /* no room now: found again when there is */
+}
+
+static void mark_known(unsigned int domid)
+{
+    for (unsigned int i = 0; i < m.count; i++)
+        m.backends[i].look |= m.backends[i].domid == domid;
+}
+
+/* What an event of the store is about. */
+static void mark_path(const char *path)
+{
+    unsigned int domid, devid;
+
+    if (*path == '@') {
+        m.look_at_domains = true;
+        return;
+    }
+    for (unsigned int k = 0; k < KINDS; k++) {
+        char above[64];
+        int length = snprintf(above, sizeof(above), "/local/domain/%u/backend/%s/", m.domid, kinds[k].kind);
+        int numbers = strncmp(path, above, length) == 0 ? sscanf(path + length, "%u/%u", &domid, &devid) : 0;
+
+        if (numbers == 2)
+            mark_device(k, domid, devid);
+        else if (numbers == 1)
+            mark_known(domid); /* new ones below it have events of their own */
+        if (numbers > 0)
+            return;
+    }
+    m.look_at_devices = true;
+}
+
+static void look_at_device(struct backend *b)
+{
+    char *front = backend_node(b, "frontend"), *state = backend_node(b, "state");
+    char *status = backend_node(b, "hotplug-status");
+
+    b->look = false;
+    /* One that could not be set up is not tried again until somebody takes its word back. */
+    b->wanted = front && state && atoi(state) != 6 && !(status && strcmp(status, "error") == 0);
+    if (b->wanted && b->pidfd < 0 && now_ms() >= b->not_before)
+        start_backend(b);
     free(front);
     free(state);
     free(status);
@@ -283,6 +321,8 @@ static void sweep(void)
             continue;
         while (b.kind < KINDS && strcmp(kinds[b.kind].kind, kind) != 0)
             b.kind++;
+        if (find_backend(b.kind, b.domid, b.devid))
+            continue;
         front = b.kind < KINDS ? backend_node(&b, "frontend") : NULL;
         lock = b.kind < KINDS && !front ? lock_backend(&b, &busy) : -1;
         if (lock >= 0 && !busy) {
@@ -308,12 +348,25 @@ static void free_list(char **list, unsigned int count)
     free(list);
 }
 
-static void look_at_backends(void)
+static void mark_devices_of(unsigned int kind, const char *domid)
 {
-    unsigned int kept = 0;
+    char path[96], **devids;
+    unsigned int n;
 
+    snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%s", m.domid, kinds[kind].kind, domid);
+    if (bh_store_list(m.h, path, &devids, &n))
+        return;
+    for (unsigned int i = 0; i < n; i++)
+        mark_device(kind, strtoul(domid, NULL, 10), strtoul(devids[i], NULL, 10));
+    free_list(devids, n);
+}
+
+/* Those that are known, and those that have a directory. */
+static void mark_all_devices(void)
+{
+    m.look_at_devices = false;
     for (unsigned int i = 0; i < m.count; i++)
-        m.backends[i].seen = false;
+        m.backends[i].look = true;
     for (unsigned int k = 0; k < KINDS; k++) {
         char path[96], **domids;
         unsigned int n;
@@ -321,23 +374,25 @@ static void look_at_backends(void)
         snprintf(path, sizeof(path), "/local/domain/%u/backend/%s", m.domid, kinds[k].kind);
         if (bh_store_list(m.h, path, &domids, &n))
             continue;
-        for (unsigned int i = 0; i < n; i++) {
-            char **devids;
-            unsigned int devices;
-
-            snprintf(path, sizeof(path), "/local/domain/%u/backend/%s/%s", m.domid, kinds[k].kind, domids[i]);
-            if (bh_store_list(m.h, path, &devids, &devices))
-                continue;
-            for (unsigned int j = 0; j < devices; j++)
-                see_device(k, domids[i], devids[j]);
-            free_list(devids, devices);
-        }
+        for (unsigned int i = 0; i < n; i++)
+            mark_devices_of(k, domids[i]);
         free_list(domids, n);
     }
+}
+
+static void look_at_backends(void)
+{
+    unsigned int kept = 0;
+
+    if (m.look_at_devices)
+        mark_all_devices();
+    for (unsigned int i = 0; i < m.count; i++)
+        if (m.backends[i].look || m.backends[i].pidfd < 0)
+            look_at_device(&m.backends[i]);
     bh_error_clear(m.h);
     /* Without a directory there is nothing to serve; the process sees that itself and ends. */
     for (unsigned int i = 0; i < m.count; i++)
-        if (m.backends[i].seen || m.backends[i].pidfd >= 0)
+        if (m.backends[i].wanted || m.backends[i].pidfd >= 0)
             m.backends[kept++] = m.backends[i];
     m.swept &= kept == m.count;
     m.count = kept;
@@ -482,11 +537,14 @@ static void handle_end(const struct bh_domain *dom)
     struct doc *doc = json ? doc_read_text("kept configuration", json, strlen(json)) : NULL;
     struct bh_config config;
     enum bh_action action;
+    bool restarting;
 
     bh_uuid_print(dom->uuid, uuid);
     restart_path(to, sizeof(to), uuid);
-    /* The restart that made this life is not quite done: its process, when it ends, makes us look again. */
-    if (access(to, F_OK) == 0 || !doc || !doc_check(doc, &config)) {
+    /* The restart that made this life may be not quite done: its process, when it ends, makes us look again. */
+    restarting = access(to, F_OK) == 0;
+    m.look_at_domains |= restarting;
+    if (restarting || !doc || !doc_check(doc, &config)) {
         doc_free(doc);
         free(json);
         return;
@@ -499,8 +557,10 @@ static void handle_end(const struct bh_domain *dom)
         dump_domain(m.h, dom->domid, config.name);
     snprintf(from, sizeof(from), "%s/domains/%s.json", bh_run_dir(), uuid);
     if (action == BH_DESTROY || action == BH_COREDUMP_DESTROY) {
-        if (bh_destroy(m.h, dom->domid))
+        if (bh_destroy(m.h, dom->domid)) {
             log_failure(m.h, "the ended domain could not be removed");
+            m.look_at_domains = true;
+        }
     } else if (action != BH_PRESERVE) {
         /* The mode says what is to happen to the old domain; the rename makes it this daemon's duty. */
         chmod(from, action == BH_RENAME_RESTART ? 0700 : 0600);
@@ -521,6 +581,7 @@ static void look_at_domains(void)
         log_failure(m.h, "the domains could not be looked at");
         return;
     }
+    m.look_at_domains = false;
     for (unsigned int i = 0; i < count; i++)
         if (list[i].domid && list[i].flags & BH_SHUTDOWN && !(list[i].flags & BH_DYING))
             handle_end(&list[i]);
@@ -589,12 +650,9 @@ static void on_child(int signal)
 
 static void reap(void)
 {
-    for (unsigned int i = 0; i < m.count; i++) {
-        struct pollfd p = {.fd = m.backends[i].pidfd, .events = POLLIN};
-
-        if (m.backends[i].pidfd >= 0 && poll(&p, 1, 0) > 0)
+    for (unsigned int i = 0; i < m.count; i++)
+        if (m.fds[1 + i].revents)
             backend_ended(&m.backends[i]);
-    }
     /* Restarts; back ends were waited for above. */
     for (siginfo_t info = {0}; waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
          info.si_pid = 0) {
@@ -605,6 +663,7 @@ static void reap(void)
         if (backend)
             break;
         waitpid(info.si_pid, NULL, WNOHANG);
+        m.look_at_domains = true;
     }
 }
 
@@ -619,6 +678,7 @@ static void drain_store(void)
             daemon_log("%s", bh_error_message(m.h, 0));
             exit(1);
         }
+        mark_path(path);
         free(path);
         free(token);
     }
@@ -644,15 +704,14 @@ static int next_timeout(void)
 
 static void loop(void)
 {
-    static struct pollfd fds[1 + BACKENDS_MAX];
     sigset_t blocked, during;
 
     sigemptyset(&blocked);
     sigaddset(&blocked, SIGCHLD);
     sigprocmask(SIG_BLOCK, &blocked, &during);
+    m.look_at_devices = m.look_at_domains = true;
     for (;;) {
         struct timespec wait;
-        unsigned int n = 1;
         int timeout;
 
         reap();
@@ -660,16 +719,16 @@ static void loop(void)
         if (m.domid == 0) {
             each_unlocked("creating", act_on_marker);
             each_unlocked("restarts", spawn_restart);
-            look_at_domains();
+            if (m.look_at_domains)
+                look_at_domains();
         }
         look_at_backends();
-        fds[0] = (struct pollfd){.fd = bh_store_fd(m.h), .events = POLLIN};
+        m.fds[0] = (struct pollfd){.fd = bh_store_fd(m.h), .events = POLLIN};
         for (unsigned int i = 0; i < m.count; i++)
-            if (m.backends[i].pidfd >= 0)
-                fds[n++] = (struct pollfd){.fd = m.backends[i].pidfd, .events = POLLIN};
+            m.fds[1 + i] = (struct pollfd){.fd = m.backends[i].pidfd, .events = POLLIN};
         timeout = next_timeout();
         wait = (struct timespec){.tv_sec = timeout / 1000, .tv_nsec = timeout % 1000 * 1000000L};
-        ppoll(fds, n, timeout < 0 ? NULL : &wait, &during);
+        ppoll(m.fds, 1 + m.count, timeout < 0 ? NULL : &wait, &during);
     }
 }
 

@@ -42,7 +42,7 @@ create_all() {
     done
 }
 all_listed() {
-    [ "$(bh list | grep -c '^guest')" -eq "$COUNT" ] && [ "$(bh list | grep -c -- ' [rb-]-----  ')" -gt "$COUNT" ]
+    [ "$(bh list | grep -c '^guest')" -eq "$COUNT" ] && [ "$(bh list | grep -cE -- ' [r-][b-]----  ')" -gt "$COUNT" ]
 }
 answers() { # answers NAME: its console says what "help" says
     { printf 'help\r' && sleep 0.5 && printf '\035'; } | timeout 60 bh console "$1" | grep -q 'power off'

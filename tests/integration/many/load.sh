@@ -1,0 +1,82 @@
+# What Dom0 does: COUNT guests with Debian's stock kernel that compute and write and verify a disk of their own, all at
+# once, until each has done ROUNDS rounds with all others at work. Every second one has two vcpus.
+source /root/dom0.sh
+tool=bh
+cd /root
+free_kib() { bh info --json | awk -F'[:,]' '/"free_memory_kib"/ {print $2 + 0}'; }
+free_is() { [ "$(free_kib)" -ge "$1" ]; }
+all_have() { # all_have TEXT: each guest's console says it
+    [ "$(grep -la -- "$1" /var/log/bulkhead/console/guest-load*.log | wc -l)" -eq "$COUNT" ]
+}
+rounds() { grep -ac '^ROUND .* ok' "$(log_of "load$1")"; }
+create_all() {
+    local i
+    for i in $(seq "$COUNT"); do
+        truncate -s 8M "load$i.img"
+        bh create -q load.cfg "name=\"load$i\"" "vcpus=$((1 + i % 2))" "disk=[\"/root/load$i.img,raw,xvda,w\"]" \
+            "extra=\"console=hvc0 quiet seed=$i\"" || return 1
+    done
+}
+note_rounds() {
+    local i
+    for i in $(seq "$COUNT"); do from[i]=$(rounds "$i"); done
+}
+all_moved() { # each has done ROUNDS rounds since note_rounds
+    local i
+    for i in $(seq "$COUNT"); do
+        [ $(($(rounds "$i") - from[i])) -ge "$ROUNDS" ] || return 1
+    done
+}
+none_left() { [ "$(bh list | wc -l)" -eq 2 ] && [ -z "$(pidof bh-blkback)" ]; }
+# The disk as each guest's last whole round left it: a line of the round, repeated.
+disks_hold() {
+    local i bad=0
+    for i in $(seq "$COUNT"); do
+        [ "$(head -c 4M "load$i.img" | sort -u | grep -c "^seed $i round ")" -ge 1 ] || { echo "load$i.img" && bad=1; }
+    done
+    return $bad
+}
+
+mkdir -p orders/bed
+echo guest >orders/bed/nonce
+cat >orders/bed/command <<'GUEST'
+printf '#!/bin/sh\nexec /bin/poweroff -f\n' >/sbin/poweroff; chmod +x /sbin/poweroff
+seed=$(sed 's/.*seed=\([0-9]*\).*/\1/' /proc/cmdline)
+echo "guest is up, $(nproc) CPUs"
+for cpu in $(seq "$(nproc)"); do # work for each vcpu beside the disk's
+    (while :; do head -c 1M /dev/urandom | sha256sum >/dev/null; done) &
+done
+round=0
+while :; do
+    round=$((round + 1))
+    yes "seed $seed round $round" | head -c 4M >/tmp/data
+    wrote=$(sha256sum </tmp/data)
+    dd if=/tmp/data of=/dev/xvda bs=64k oflag=direct 2>/dev/null || echo "ROUND $round not written"
+    read=$(dd if=/dev/xvda bs=64k count=64 iflag=direct 2>/dev/null | sha256sum)
+    if [ "$wrote" = "$read" ]; then echo "ROUND $round ok"; else echo "ROUND $round BAD: $wrote, read back $read"; fi
+done
+GUEST
+(cd orders && find . | busybox cpio -o -H newc 2>/dev/null) >orders.cpio
+cat /var/lib/bulkhead/guest/initrd.img orders.cpio >initrd.img
+cat >load.cfg <<'END'
+kernel = "/var/lib/bulkhead/guest/vmlinuz"
+ramdisk = "/root/initrd.img"
+memory = 160
+on_crash = "preserve"
+END
+# The first guest loads what stays.
+bh create -q load.cfg 'name="first"' -p && bh destroy first && sleep 3
+before=$(free_kib)
+step "create $COUNT stock guests" create_all
+step "all come up" wait_for 1200 all_have 'guest is up'
+step "all are listed" [ "$(bh list | grep -c '^load')" -eq "$COUNT" ]
+note_rounds
+step "each does $ROUNDS rounds while all are at work" wait_for 1800 all_moved
+bh vcpu-list | awk '/^load/ {n++; t += $6} END {print n " vcpus of guests, " t " s of CPU"}'
+step "all shut down when asked" bh shutdown -a -w
+step "they are gone" wait_for 120 none_left
+step "no round went wrong" bash -c '! grep -a "^ROUND.*\(BAD\|not\)" /var/log/bulkhead/console/guest-load*.log'
+step "no kernel complained" bash -c '! grep -aE "WARNING|BUG|Oops|Call Trace|I/O error" /var/log/bulkhead/console/guest-load*.log'
+step "the images hold what was written" disks_hold
+step "every page is back" wait_for 60 free_is "$before"
+exit $failed
