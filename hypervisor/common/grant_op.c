@@ -285,8 +285,11 @@ void grant_dump(struct domain *d)
     if (t == NULL)
         return;
     printk(LOG_INFO,
-           "Grant table of domain %u: version %u, %u of %u frames, %u entries in use, %u mappings of others'",
-           d->id, t->version, t->nr_frames, t->max_frames, t->nr_pinned, t->nr_mapped);
+           "Grant table of domain %u: version %u, %u of %u frames, %u entries in use, %u mappings of others' "
+           "(in %u "
+           "pages)",
+           d->id, t->version, t->nr_frames, t->max_frames, t->nr_pinned, t->nr_mapped,
+           (unsigned int)(t->nr_handles / MAPPINGS_PER_PAGE));
     for (uint32_t ref = 0; ref < t->nr_entries; ref++) {
         struct grant_active act;
 

@@ -3,8 +3,7 @@
 source /root/dom0.sh
 tool=bh
 cd /root
-free_kib() { bh info --json | awk -F'[:,]' '/"free_memory_kib"/ {print $2 + 0}'; }
-free_is() { [ "$(free_kib)" -ge "$1" ]; }
+free_is() { local now; now=$(free_kib); echo "$now KiB free, $1 wanted"; [ "$now" -ge "$1" ]; }
 all_have() { # all_have TEXT: each guest's console says it
     [ "$(grep -la -- "$1" /var/log/bulkhead/console/guest-load*.log | wc -l)" -eq "$COUNT" ]
 }

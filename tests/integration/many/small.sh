@@ -1,29 +1,6 @@
 # What Dom0 does: COUNT guests of the small kernel, 32 MiB and a read-only disk each.
-set -u
+source /root/dom0.sh
 exec 3>&1
-failed=0
-step() { # step WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@" >/tmp/step.out 2>&1; then
-        echo "STEP $what: ok (second $SECONDS)"
-    else
-        echo "STEP $what: NOT OK (status $?, second $SECONDS)"
-        tail -n 20 /tmp/step.out | sed 's/^/    /'
-        failed=1
-    fi
-}
-wait_for() { # wait_for SECONDS COMMAND...
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 1
-    done
-}
-free_kib() {
-    bh --json info | sed -n 's/.*"free_memory_kib": *\([0-9]*\).*/\1/p'
-}
 dom0_kib() {
     sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo
 }
@@ -67,7 +44,10 @@ nothing_left() {
     [ "$(bh list | wc -l)" -eq 2 ] && [ -z "$(pidof bh-blkback)" ]
 }
 all_back() {
-    [ "$(free_kib)" -ge "$before" ]
+    local now
+    now=$(free_kib)
+    echo "$now KiB free, $before wanted"
+    [ "$now" -ge "$before" ]
 }
 
 cd /root

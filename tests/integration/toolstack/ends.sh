@@ -6,9 +6,8 @@ cd /root
 hypervisor=$1 # bulkhead or xen
 log=/var/log/monitor.log
 
-free_kib() { bh info --json | awk -F'[:,]' '/"free_memory_kib"/ {print $2 + 0}'; }
 # The daemons let go of a domain's pages some moments after its end; the log of all that is freed at once is short.
-free_is() { [ "$(free_kib)" = "$1" ]; }
+free_is() { local now; now=$(free_kib); echo "$now KiB free, $1 wanted"; [ "$now" = "$1" ]; }
 nodes() { xenstore-ls | grep -vc '/local/domain/0/data'; }
 guests() { bh list | awk 'NR > 2' | wc -l; }
 none_left() { [ "$(guests)" = 0 ]; }
