@@ -22,7 +22,10 @@ all_listed() {
     [ "$(bh list | grep -c '^guest')" -eq "$COUNT" ] && [ "$(bh list | grep -cE -- ' [r-][b-]----  ')" -gt "$COUNT" ]
 }
 answers() { # answers NAME: its console says what "help" says
-    { printf 'help\r' && sleep 0.5 && printf '\035'; } | timeout 60 bh console "$1" | grep -q 'power off'
+    : >/tmp/answer
+    { printf 'help\r' && wait_for 60 grep -qa 'power off' /tmp/answer >/dev/null; printf '\035'; } |
+        timeout 90 bh console "$1" >/tmp/answer
+    grep -qa 'power off' /tmp/answer
 }
 all_answer() {
     local i bad=0
