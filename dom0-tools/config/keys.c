@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "../lib/cpuid.h"
 #include "doc.h"
 
 #define ACTIONS "destroy|restart|rename-restart|preserve|coredump-destroy|coredump-restart|soft-reset"
@@ -54,6 +55,7 @@ INT_KEY(max_maptrack_frames)
 INT_KEY(max_grant_version)
 INT_KEY(nomigrate)
 INT_KEY(driver_domain)
+INT_KEY(msr_relaxed)
 ACTION_KEY(on_poweroff)
 ACTION_KEY(on_reboot)
 ACTION_KEY(on_crash)
@@ -120,6 +122,24 @@ static bool put_cpus(struct doc *doc, const struct key *key, const struct value 
 static bool put_cpus_soft(struct doc *doc, const struct key *key, const struct value *v, struct bh_config *c)
 {
     return put_strings(v, &c->cpus_soft, &c->cpus_soft_count);
+}
+
+static bool put_cpuid(struct doc *doc, const struct key *key, const struct value *v, struct bh_config *c)
+{
+    struct cpuid_rule rules[CPUID_RULES_MAX];
+    const char *wrong;
+
+    if (!put_strings(v, &c->cpuid, &c->cpuid_count))
+        return false;
+    for (unsigned int i = 0; i < c->cpuid_count; i++)
+        if (bh_cpuid_parse(c->cpuid[i], rules, CPUID_RULES_MAX, &wrong) < 0) {
+            doc_say(doc, DIAG_ERROR, v->line, key->name,
+                    "\"%.*s\" is not understood; allowed: \"host,FEATURE=0|1|x|k|s,...\", or a list of "
+                    "\"LEAF[,SUBLEAF]:REGISTER=32 of these,...\"",
+                    (int)strcspn(wrong, ","), wrong);
+            return false;
+        }
+    return true;
 }
 
 static bool put_disks(struct doc *doc, const struct key *key, const struct value *v, struct bh_config *c)
@@ -222,6 +242,9 @@ const struct key config_keys[] = {
     USED_INT("max_grant_frames", 1, 4096, put_max_grant_frames, "grant table frames it may have"),
     USED_INT("max_maptrack_frames", 0, 1 << 20, put_max_maptrack_frames, "maptrack frames it may have"),
     USED_INT("max_grant_version", 1, 2, put_max_grant_version, "newest grant table version it may use"),
+    USED("cpuid", KEY_ANY, put_cpuid, "what CPUID tells it: \"host,sse3=0\", or a list of \"1:ecx=xx...\""),
+    USED("msr_relaxed", KEY_BOOL, put_msr_relaxed,
+         "an MSR that it is not offered, but the machine has, reads 0"),
     USED("nomigrate", KEY_BOOL, put_nomigrate, "never move it to another machine"),
     USED("driver_domain", KEY_BOOL, put_driver_domain, "it serves devices to other domains"),
     USED("disk", KEY_DISKS, put_disks, "disks, as in xl-disk-configuration(5)"),
@@ -325,14 +348,12 @@ const struct key config_keys[] = {
     LATER("bootloader", KEY_STRING, "boot loaders inside the guest's disk"),
     LATER("firmware", KEY_STRING, "firmware for guests"),
     LATER("channel", KEY_ANY, "channels"),
-    LATER("cpuid", KEY_ANY, "CPUID policies"),
     LATER("device_tree", KEY_STRING, "device trees"),
     LATER("dtdev", KEY_ANY, "devices of a device tree"),
     LATER("e820_host", KEY_BOOL, "the host's memory map"),
     LATER("iomem", KEY_ANY, "memory of devices"),
     LATER("ioports", KEY_ANY, "ports of devices"),
     LATER("irqs", KEY_ANY, "interrupts of devices"),
-    LATER("msr_relaxed", KEY_BOOL, "relaxed MSR access"),
     LATER("p9", KEY_ANY, "9pfs file systems"),
     LATER("passthrough", KEY_STRING, "devices passed through"),
     LATER("pci", KEY_ANY, "PCI devices passed through"),

@@ -242,7 +242,9 @@ struct bh_config {
     int max_grant_frames, max_maptrack_frames; /* < 0: the hypervisor's */
     int max_grant_version;
     enum bh_action on_poweroff, on_reboot, on_crash, on_watchdog, on_soft_reset;
-    bool nomigrate, driver_domain;
+    bool nomigrate, driver_domain, msr_relaxed;
+    char **cpuid; /* xl's strings, applied one after the other */
+    unsigned int cpuid_count;
     char *backend_user;
     struct bh_disk *disks;
     unsigned int disk_count;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/random.h>
+#include "cpuid.h"
 #include "devices.h"
 
 #define MAXMEM_SLACK_KIB 1024
@@ -216,6 +217,7 @@ static int step_domain(struct build *b)
     create->max_maptrack_frames = c->max_maptrack_frames;
     create->grant_opts = XEN_DOMCTL_GRANT_version(b->grant_version);
     create->cpupool_id = b->pool;
+    create->arch.misc_flags = c->msr_relaxed ? XEN_X86_MSR_RELAXED : 0;
     rc = bh_domctl(b->h, "createdomain", XEN_DOMCTL_createdomain, 0, &op);
     if (rc)
         return rc;
@@ -229,6 +231,13 @@ static int step_domain(struct build *b)
     rc = bh_domain_info(b->h, b->domid, &info);
     b->shared_info_frame = info.shared_info_frame;
     return rc;
+}
+
+static int step_cpuid(struct build *b)
+{
+    const struct bh_config *c = b->config;
+
+    return c->cpuid_count ? cpuid_set(b->h, b->domid, c->cpuid, c->cpuid_count) : 0;
 }
 
 static int step_reserve(struct build *b)
@@ -714,6 +723,7 @@ static const struct {
     {"checking the configuration, the files and the machine", step_check},
     {"announcing the domain", step_marker},
     {"making the domain", step_domain},
+    {"choosing what CPUID tells it", step_cpuid},
     {"reserving its memory", step_reserve},
     {"setting its scheduling", step_scheduling},
     {"giving it memory", step_memory},
@@ -831,6 +841,7 @@ void bh_config_free(struct bh_config *config)
     free(config->vifs);
     free_strings(config->cpus, config->cpus_count);
     free_strings(config->cpus_soft, config->cpus_soft_count);
+    free_strings(config->cpuid, config->cpuid_count);
     free(config->name);
     free(config->kernel);
     free(config->ramdisk);

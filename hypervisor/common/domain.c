@@ -252,6 +252,7 @@ int domain_create(const struct domain_config *config, struct domain **out)
         return -ENOMEM;
     d->privileged = config->privileged;
     d->create_flags = config->flags;
+    d->arch_flags = config->arch_flags;
     d->ssid = config->ssid;
     memcpy(d->handle, config->handle, sizeof(d->handle));
     d->pause_count = 1; /* until it is built: the toolstack's pause, or the boot's for the control domain */

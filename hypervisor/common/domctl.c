@@ -8,6 +8,7 @@
 #include <bh/domain.h>
 #include <bh/domctl.h>
 #include <bh/errno.h>
+#include <bh/grant.h>
 #include <bh/guest.h>
 #include <bh/hypercall.h>
 #include <bh/policy.h>
@@ -29,12 +30,27 @@ struct vcpu *domctl_vcpu(struct vcpu *v, struct domain *d, uint32_t id)
 
 /* --- Birth and end --- */
 
+/* A limit below zero asks for the usual one. */
+static int check_limits(struct vcpu *v, const struct xen_domctl_createdomain *c)
+{
+    if (c->max_vcpus < 1 || c->max_vcpus > DOMAIN_MAX_VCPUS)
+        return fail(v, -ERANGE, "createdomain: {0} vcpus are not 1 to {1}", c->max_vcpus, DOMAIN_MAX_VCPUS);
+    if (c->max_grant_frames == 0 || c->max_grant_frames > GRANT_MAX_FRAMES)
+        return fail(v, -EINVAL, "createdomain: {0} grant frames are not 1 to {1}", c->max_grant_frames,
+                    GRANT_MAX_FRAMES);
+    if (c->max_maptrack_frames > GRANT_MAX_MAPTRACK)
+        return fail(v, -EINVAL, "createdomain: {0} maptrack frames are more than {1}", c->max_maptrack_frames,
+                    GRANT_MAX_MAPTRACK);
+    return 0;
+}
+
 static long op_createdomain(struct vcpu *v, struct domain *unused, struct xen_domctl *op)
 {
     const struct xen_domctl_createdomain *c = &op->u.createdomain;
     struct domain_config config = {
         .domid = op->domain == 0 || op->domain >= DOMID_FIRST_RESERVED ? DOMID_INVALID : op->domain,
         .flags = c->flags,
+        .arch_flags = c->arch.misc_flags,
         .ssid = c->ssidref,
         .max_vcpus = c->max_vcpus,
         .max_evtchn_port = c->max_evtchn_port,
@@ -56,7 +72,9 @@ static long op_createdomain(struct vcpu *v, struct domain *unused, struct xen_do
                     c->iommu_opts, c->vmtrace_size);
     if (c->grant_opts & ~(uint32_t)XEN_DOMCTL_GRANT_version_mask)
         return fail(v, -EINVAL, "createdomain: grant options {0} are unknown", c->grant_opts, 0);
-    rc = arch_domain_config_check(v, c);
+    rc = check_limits(v, c);
+    if (rc == 0)
+        rc = arch_domain_config_check(v, c);
     if (rc != 0)
         return rc;
     memcpy(config.handle, c->handle, sizeof(config.handle));
@@ -65,10 +83,8 @@ static long op_createdomain(struct vcpu *v, struct domain *unused, struct xen_do
         return fail(v, rc, "createdomain: there is a domain {0} already", op->domain, 0);
     if (rc != 0)
         return fail(v, rc,
-                    "createdomain: {0} vcpus, limits of grants {1} (frames, maptrack), pool, or memory: "
-                    "domain cannot be made",
-                    c->max_vcpus,
-                    (uint64_t)(uint32_t)c->max_grant_frames << 32 | (uint32_t)c->max_maptrack_frames);
+                    "createdomain: a domain of {0} vcpus cannot be made: not enough memory, or no pool {1}",
+                    c->max_vcpus, c->cpupool_id);
     op->domain = d->id;
     domain_put(d); /* it keeps itself alive */
     return 0;

@@ -101,6 +101,7 @@ struct domain {
     uint8_t handle[16]; /* uuid, opaque */
     uint32_t ssid;
     uint32_t create_flags; /* XEN_DOMCTL_CDF_* */
+    uint32_t arch_flags;   /* XEN_X86_* */
     uint32_t pool;         /* cpupool id */
     struct domain *target; /* held reference: the domain this one may act upon (device model), or NULL */
 
@@ -152,7 +153,7 @@ extern struct domain *idle_domain;
 struct domain_config {
     domid_t domid; /* DOMID_INVALID: choose one */
     bool privileged;
-    uint32_t flags, ssid;
+    uint32_t flags, arch_flags, ssid;
     uint8_t handle[16];
     uint32_t max_vcpus, max_evtchn_port; /* ports: highest number allowed */
     int32_t max_grant_frames, max_maptrack_frames;

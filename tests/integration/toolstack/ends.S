@@ -4,6 +4,8 @@
  *   u       an invalid instruction without a trap table, which ends the domain as a crash
  *   w       a watchdog of one second, which nobody feeds
  *   b       blocks for ever
+ *   c       powers off when CPUID says that there is SSE3, reboots when it does not
+ *   m       reads an MSR that a PV guest is not offered (DEBUGCTL), then powers off
  *   anything else: spins
  * Built with FIRST, its first instruction is the invalid one.
  */
@@ -44,14 +46,33 @@ start:
         je      watchdog
         cmp     $'b', %eax
         je      blocked
+        cmp     $'c', %eax
+        je      features
+        cmp     $'m', %eax
+        je      unoffered
         sub     $'0', %eax
         cmp     $5, %eax
         ja      spin
+end:
         mov     %eax, argument(%rip)
         mov     $SCHEDOP_SHUTDOWN, %edi
         call    sched_op
 invalid:
         ud2
+features:
+        mov     $1, %eax
+        ud2
+        .ascii  "xen"
+        cpuid
+        xor     %eax, %eax
+        test    $1, %ecx
+        setz    %al
+        jmp     end
+unoffered:
+        mov     $0x1d9, %ecx
+        rdmsr
+        xor     %eax, %eax
+        jmp     end
 watchdog:
         movl    $1, argument + 4(%rip)
         mov     $SCHEDOP_WATCHDOG, %edi

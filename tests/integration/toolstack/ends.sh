@@ -72,6 +72,20 @@ step "it ends after a second" wait_for 60 is_shut hungry watchdog
 bh destroy hungry
 step "a watchdog: destroy" ends hungry w
 step "it is gone" wait_for 60 fails bh domid hungry
+# --- what a guest may see of the CPU
+step "CPUID says what the machine has" ends sees c 'on_poweroff="preserve"' 'on_reboot="preserve"'
+step "SSE3" wait_for 60 is_shut sees poweroff
+bh destroy sees
+step "a CPUID policy" ends blind c 'on_poweroff="preserve"' 'on_reboot="preserve"' 'cpuid="host,sse3=0"'
+step "no SSE3" wait_for 60 is_shut blind reboot
+bh destroy blind
+step "a feature that the machine lacks" refused 'CPUID|cpu_policy' ends proud c 'cpuid="host,avx512f=1"'
+step "an MSR that is not offered" ends strict m 'on_poweroff="preserve"' 'on_crash="preserve"'
+step "it faults" wait_for 60 is_shut strict crash
+bh destroy strict
+step "msr_relaxed" ends relaxed m 'on_poweroff="preserve"' 'on_crash="preserve"' msr_relaxed=1
+step "it reads" wait_for 60 is_shut relaxed poweroff
+bh destroy relaxed
 step "soft reset: preserve" ends soft 5 'on_soft_reset="preserve"'
 step "it stays" wait_for 60 is_shut soft soft-reset
 bh destroy soft
@@ -97,6 +111,7 @@ why() { says "$1" bh why; }
 step "too little memory" refused 'memory: 9000 MiB wanted' bh create -q 'name="big"' 'kernel="/root/ends.elf"' memory=9000
 step "why" why 'because: memory: 9000 MiB wanted, [0-9]+ MiB free'
 step "no such pool" refused 'there is no cpupool "nowhere"' bh create -q 'name="x"' 'kernel="/root/ends.elf"' memory=16 'pool="nowhere"'
+step "more grant frames than there can be" refused '4000 grant frames are not 1 to|createdomain' bh create -q 'name="x"' 'kernel="/root/ends.elf"' memory=16 max_grant_frames=4000 max_maptrack_frames=1000000
 step "too few ports" refused 'evtchn_alloc_unbound' bh create -q 'name="x"' 'kernel="/root/ends.elf"' memory=16 max_event_channels=1
 step "why" why 'evtchn_alloc_unbound'
 if [ "$hypervisor" = bulkhead ]; then

@@ -7,26 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include "dom0-tools/config/doc.h"
+#include "dom0-tools/lib/cpuid.h"
 
-static const char full_cfg[] = "# a guest\n"
-                               "name = \"web\"\n"
-                               "type = 'pv'\n"
-                               "uuid = \"6b2b1d1e-8d3c-4d1e-9a55-0a5b8e2f7c11\"\n"
-                               "memory = 256; maxmem = 0x200\n"
-                               "vcpus = 2\nmaxvcpus = 4\n"
-                               "kernel = \"/boot/vmlinuz\"\n"
-                               "ramdisk = \"/boot/initrd\"\n"
-                               "root = \"/dev/xvda1\"\n"
-                               "extra = \"console=hvc0 quoted=\\\"a b\\\" <&>\"\n"
-                               "cpus = [ \"0-1\", \"2,^3\" ]\n"
-                               "cpu_weight = 512\ncap = 50\n"
-                               "on_crash = \"coredump-restart\"\n"
-                               "nomigrate = 1\n"
-                               "disk = [ '/img/a.qcow2,qcow2,xvda,w',\n"
-                               "         'format=raw, vdev=xvdb, access=ro, target=/img/b,c.raw',\n"
-                               "         '/img/cd.iso,,hdc,cdrom', ]\n"
-                               "vif = [ 'mac=00:16:3e:00:00:01,bridge=br0,rate=10Mb/s@20ms', '' ]\n"
-                               "vnc = 1\n";
+static const char full_cfg[] =
+    "# a guest\n"
+    "name = \"web\"\n"
+    "type = 'pv'\n"
+    "uuid = \"6b2b1d1e-8d3c-4d1e-9a55-0a5b8e2f7c11\"\n"
+    "memory = 256; maxmem = 0x200\n"
+    "vcpus = 2\nmaxvcpus = 4\n"
+    "kernel = \"/boot/vmlinuz\"\n"
+    "ramdisk = \"/boot/initrd\"\n"
+    "root = \"/dev/xvda1\"\n"
+    "extra = \"console=hvc0 quoted=\\\"a b\\\" <&>\"\n"
+    "cpus = [ \"0-1\", \"2,^3\" ]\n"
+    "cpu_weight = 512\ncap = 50\n"
+    "on_crash = \"coredump-restart\"\n"
+    "nomigrate = 1\nmsr_relaxed = 1\n"
+    "cpuid = [ '1:ecx=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx0', '7,0:ebx=0xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx1' ]\n"
+    "disk = [ '/img/a.qcow2,qcow2,xvda,w',\n"
+    "         'format=raw, vdev=xvdb, access=ro, target=/img/b,c.raw',\n"
+    "         '/img/cd.iso,,hdc,cdrom', ]\n"
+    "vif = [ 'mac=00:16:3e:00:00:01,bridge=br0,rate=10Mb/s@20ms', '' ]\n"
+    "vnc = 1\n";
 
 static struct doc *read_text(const char *text)
 {
@@ -62,6 +65,8 @@ static void check_full(struct doc *doc)
     assert_int_equal(c.on_crash, BH_COREDUMP_RESTART);
     assert_int_equal(c.on_reboot, BH_RESTART);
     assert_true(c.nomigrate);
+    assert_true(c.msr_relaxed);
+    assert_int_equal(c.cpuid_count, 2);
     assert_int_equal(c.disk_count, 3);
     assert_string_equal(c.disks[0].format, "qcow2");
     assert_string_equal(c.disks[1].target, "/img/b,c.raw");
@@ -80,7 +85,7 @@ static void test_full(void **state)
 
     assert_int_equal(doc->error_count, 0);
     check_full(doc);
-    assert_true(has_diag(doc, "test:21: vnc: is known, but has no effect"));
+    assert_true(has_diag(doc, "test:23: vnc: is known, but has no effect"));
     doc_free(doc);
 }
 
@@ -179,6 +184,7 @@ static void test_all_mistakes(void **state)
         {"disk = [ 'a'\n", "the list is not closed"},
         {"vcpus = 4\nmaxvcpus = 2\n", "4 is more than maxvcpus = 2"},
         {"uuid = \"123\"\n", "is not a UUID"},
+        {"cpuid = 'host,sse9=0'\n", "\"sse9=0\" is not understood"},
         {"pci = [ '00:01.0' ]\n", "are not supported yet; leave the key out"},
         {"type = \"hvm\"\n", "\"hvm\" guests cannot be built yet"},
         {"name = \"123\"\n", "not digits alone"},
@@ -284,6 +290,66 @@ static void old_disk_prefixes_leave_out_the_format(void **state)
     doc_free(doc);
 }
 
+/* xl's CPUID strings: which bits of which register they clear and set. */
+static void test_cpuid(void **state)
+{
+    static const struct {
+        const char *spec;
+        int count;
+        struct cpuid_rule last;
+    } good[] = {
+        {"host", 0, {0}},
+        {"host,sse3=0", 1, {1, XEN_CPUID_NO_SUBLEAF, 2, 1, 0}},
+        {"host,tm=0,sse4.2=1", 2, {1, XEN_CPUID_NO_SUBLEAF, 2, 1 << 20, 1 << 20}},
+        {"host,avx512-ifma=k", 1, {7, 0, 1, 0, 0}},
+        {"host,nx=0", 1, {0x80000001, XEN_CPUID_NO_SUBLEAF, 3, 1 << 20, 0}},
+        {"host,maxleaf=0x4", 1, {0, XEN_CPUID_NO_SUBLEAF, 0, ~0U, 4}},
+        {"host,family=0x17", 1, {1, XEN_CPUID_NO_SUBLEAF, 0, 0x0ff00f00, 0x00800f00}},
+        {"host,model=0x3c", 1, {1, XEN_CPUID_NO_SUBLEAF, 0, 0x000f00f0, 0x000300c0}},
+        {"host,stepping=15", 1, {1, XEN_CPUID_NO_SUBLEAF, 0, 15, 15}},
+        {"1:edx=1xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx0", 1, {1, XEN_CPUID_NO_SUBLEAF, 3, 0x80000001, 0x80000000}},
+        {"0x7,0x0:ecx=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx,ebx=0kskxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+         2,
+         {7, 0, 1, 1U << 31, 0}},
+    };
+    static const char *const bad[] = {
+        "",
+        "hos",
+        "hosts",
+        "guest,sse3=0",
+        "host,",
+        "host,sse3",
+        "host,sse3=",
+        "host,sse3=2",
+        "host,sse3=00",
+        "host,-=0",
+        "host,=0",
+        "host,stepping=16",
+        "host,family=0x10f",
+        "host,model=",
+        "host,sse3=0,,tm=0",
+        "1",
+        "1:",
+        "1:eax=x",
+        "1,:eax",
+        "x:eax=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "1:efx=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "1:eax=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxy",
+        "1:eax=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    };
+    struct cpuid_rule rules[4];
+    const char *wrong;
+
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_int_equal(bh_cpuid_parse(good[i].spec, rules, 4, &wrong), good[i].count);
+        if (good[i].count)
+            assert_memory_equal(&rules[good[i].count - 1], &good[i].last, sizeof(rules[0]));
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(bh_cpuid_parse(bad[i], rules, 4, &wrong), -EINVAL);
+    assert_int_equal(bh_cpuid_parse("host,tm=0,tm=0,tm=0,tm=0,tm=0", rules, 4, &wrong), -E2BIG);
+}
+
 static void test_schema(void **state)
 {
     char *schema = config_schema();
@@ -298,15 +364,11 @@ static void test_schema(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_libvirt),
-        cmocka_unit_test(test_all_mistakes),
-        cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_devids),
-        cmocka_unit_test(test_schema),
-        cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
+        cmocka_unit_test(test_full),         cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_libvirt),      cmocka_unit_test(test_all_mistakes),
+        cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_devids),       cmocka_unit_test(test_cpuid),
+        cmocka_unit_test(test_schema),       cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
     };
 
     return cmocka_run_group_tests_name("dom0-tools/config", tests, NULL, NULL);

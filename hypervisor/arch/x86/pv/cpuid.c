@@ -250,11 +250,11 @@ static int narrower(struct vcpu *caller, const struct xen_cpuid_leaf *l)
     /* HYPERVISOR, OSXSAVE and the CMP_LEGACY bit are no hardware to claim. */
     uint32_t c = l->c & ~(l->leaf == 1 ? BIT(27) | BIT(31) : 0) & ~(l->leaf == 0x80000001U ? BIT(1) : 0);
     uint32_t d = l->d & ~(l->leaf == 1 ? BIT(28) : 0);
-    if ((c & ~host->c) || (d & ~host->d) || (l->leaf == 7 && (l->b & ~host->b)))
-        return fail(caller, -EINVAL,
-                    "CPUID policy: leaf {0} claims features {1} (ecx, edx or'ed) that the host lacks",
-                    l->leaf, (c & ~host->c) | (d & ~host->d));
-    return 0;
+    uint32_t b = l->leaf == 7 ? l->b & ~host->b : 0, more = b | (c & ~host->c) | (d & ~host->d);
+    return more ? fail(caller, -EINVAL,
+                       "CPUID policy: leaf {0} claims features {1} (ebx, ecx, edx or'ed) that the host lacks",
+                       l->leaf, more)
+                : 0;
 }
 
 int cpuid_policy_import(struct vcpu *caller, struct domain *d, const struct xen_cpuid_leaf *leaves,

@@ -1,12 +1,14 @@
 /*
  * MSRs of PV guests. A table decides: what is passed through, what reads as a constant and takes no write,
- * what the guest owns. Everything else faults, as a missing MSR does on hardware.
+ * what the guest owns. Everything else faults, as a missing MSR does on hardware; for a domain made with
+ * msr_relaxed one that the machine has reads zero and drops writes.
  */
 #include <asm/cpufeature.h>
 #include <asm/insn.h>
 #include <asm/msr.h>
 #include <asm/pv.h>
 #include <bh/domain.h>
+#include <public/arch-x86_64.h>
 
 enum msr_rule {
     RULE_HOST, /* reads the machine's value; writes are dropped */
@@ -46,6 +48,13 @@ static const __typeof__(msr_rules[0]) *find_rule(uint32_t msr)
     return NULL;
 }
 
+static bool is_relaxed(const struct vcpu *v, uint32_t msr)
+{
+    uint64_t unused;
+
+    return v->domain->arch_flags & XEN_X86_MSR_RELAXED && rdmsr_safe(msr, &unused);
+}
+
 bool pv_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
     switch (msr) {
@@ -64,9 +73,9 @@ bool pv_read_msr(struct vcpu *v, uint32_t msr, uint64_t *value)
         break;
     }
     const __typeof__(msr_rules[0]) *rule = find_rule(msr);
-    if (!rule)
-        return false;
     *value = 0;
+    if (!rule)
+        return is_relaxed(v, msr);
     return rule->rule == RULE_ZERO || rdmsr_safe(msr, value);
 }
 
@@ -89,6 +98,6 @@ bool pv_write_msr(struct vcpu *v, uint32_t msr, uint64_t value)
         wrmsr(MSR_TSC_AUX, value);
         return true;
     default:
-        return find_rule(msr) != NULL;
+        return find_rule(msr) != NULL || is_relaxed(v, msr);
     }
 }
