@@ -22,22 +22,27 @@ static const struct {
     const char *names;
 } features[] = {
     {1, SUB_NONE, ECX,
-     "sse3 pclmulqdq dtes64 monitor dscpl vmx smx est tm2 ssse3 cntxid - fma cmpxchg16 xtpr pdcm - pcid dca sse4_1 "
+     "sse3 pclmulqdq dtes64 monitor dscpl vmx smx est tm2 ssse3 cntxid - fma cmpxchg16 xtpr pdcm - pcid dca "
+     "sse4_1 "
      "sse4_2 x2apic movbe popcnt - aes xsave osxsave avx f16c rdrand hypervisor"},
     {1, SUB_NONE, EDX,
-     "fpu vme de pse tsc msr pae mce cmpxchg8 apic - sysenter mtrr pge mca cmov pat pse36 psn clfsh - ds acpi mmx "
+     "fpu vme de pse tsc msr pae mce cmpxchg8 apic - sysenter mtrr pge mca cmov pat pse36 psn clfsh - ds "
+     "acpi mmx "
      "fxsr sse sse2 ss htt tm ia64 pbe"},
     {6, SUB_NONE, EAX, "- - arat"},
     {7, 0, EBX,
-     "fsgsbase tsc_adjust - bmi1 hle avx2 - smep bmi2 erms invpcid rtm cmt - mpx - avx512f avx512dq rdseed adx smap "
+     "fsgsbase tsc_adjust - bmi1 hle avx2 - smep bmi2 erms invpcid rtm cmt - mpx - avx512f avx512dq rdseed "
+     "adx smap "
      "avx512_ifma - clflushopt clwb - avx512pf avx512er avx512cd sha avx512bw avx512vl"},
     {7, 0, ECX, "- avx512_vbmi umip pku ospke"},
     {7, 0, EDX, "- - avx512_4vnniw avx512_4fmaps - - - - - - - - - - - - tsxldtrk"},
     {0x80000001, SUB_NONE, ECX,
-     "lahfsahf cmplegacy svm extapic altmovcr8 abm sse4a misalignsse 3dnowprefetch osvw ibs xop skinit wdt - lwp fma4 "
+     "lahfsahf cmplegacy svm extapic altmovcr8 abm sse4a misalignsse 3dnowprefetch osvw ibs xop skinit wdt - "
+     "lwp fma4 "
      "- - nodeid - tbm topoext perfctr_core perfctr_nb"},
     {0x80000001, SUB_NONE, EDX,
-     "- - - - - - - - - - - syscall - - - - - - - - nx - mmxext - - ffxsr page1gb rdtscp - lm 3dnowext 3dnow"},
+     "- - - - - - - - - - - syscall - - - - - - - - nx - mmxext - - ffxsr page1gb rdtscp - lm 3dnowext "
+     "3dnow"},
     {0x80000007, SUB_NONE, EDX, "- - - - - - - - invtsc"},
 };
 
@@ -47,10 +52,10 @@ static const struct {
     uint32_t leaf;
     unsigned int reg, shift, width, high_shift, high_width;
 } numbers[] = {
-    {"maxleaf", 0, EAX, 0, 32, 0, 0},           {"family", 1, EAX, 8, 4, 20, 8},
-    {"model", 1, EAX, 4, 4, 16, 4},             {"stepping", 1, EAX, 0, 4, 0, 0},
-    {"brandid", 1, EBX, 0, 8, 0, 0},            {"clflush", 1, EBX, 8, 8, 0, 0},
-    {"nc", 0x80000008, ECX, 0, 8, 0, 0},        {"apicidsize", 0x80000008, ECX, 12, 4, 0, 0},
+    {"maxleaf", 0, EAX, 0, 32, 0, 0},    {"family", 1, EAX, 8, 4, 20, 8},
+    {"model", 1, EAX, 4, 4, 16, 4},      {"stepping", 1, EAX, 0, 4, 0, 0},
+    {"brandid", 1, EBX, 0, 8, 0, 0},     {"clflush", 1, EBX, 8, 8, 0, 0},
+    {"nc", 0x80000008, ECX, 0, 8, 0, 0}, {"apicidsize", 0x80000008, ECX, 12, 4, 0, 0},
 };
 
 static bool same_name(const char *a, const char *b, size_t length)
@@ -191,7 +196,9 @@ static int apply_rule(struct bh *h, struct xen_cpuid_leaf *leaves, uint32_t coun
         *registers[r->reg] = (*registers[r->reg] & ~r->clear) | r->set;
         return 0;
     }
-    return r->set ? bh_fail(h, EINVAL, "cpuid: leaf %#x is not offered, so that no bit of it can be set", r->leaf) : 0;
+    return r->set ? bh_fail(h, EINVAL, "cpuid: leaf %#x is not offered, so that no bit of it can be set",
+                            r->leaf)
+                  : 0;
 }
 
 static int change_policy(struct bh *h, struct xen_cpuid_leaf *leaves, uint32_t count, char *const *specs,
