@@ -28,125 +28,144 @@ enum {
     NEW_DICTIONARY = 0xe0
 };
 
+/* What a state becomes. It tells what the last symbols were: below AFTER_LITERAL the last was a literal. */
+static const uint8_t after_literal[LZMA_STATES] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 4, 5};
+static const uint8_t after_match[LZMA_STATES] = {7, 7, 7, 7, 7, 7, 7, 10, 10, 10, 10, 10};
+static const uint8_t after_repeat[LZMA_STATES] = {8, 8, 8, 8, 8, 8, 8, 11, 11, 11, 11, 11};
+static const uint8_t after_short[LZMA_STATES] = {9, 9, 9, 9, 9, 9, 9, 11, 11, 11, 11, 11};
+
 struct coder {
-    const uint8_t *in;
-    uint32_t at, size; /* of in; at > size: more was read than is there */
+    const uint8_t *in, *end;
     uint32_t range, code;
+    bool beyond; /* more was wanted than is there */
 };
 
+/* After each decision: a range that became small takes the next byte in. */
 inline_always void refill(struct coder *c)
 {
     if (unlikely(c->range < LEAST_RANGE)) {
         c->range <<= 8;
-        c->code = c->code << 8 | (c->at < c->size ? c->in[c->at] : 0);
-        c->at++;
+        c->code <<= 8;
+        if (likely(c->in < c->end))
+            c->code |= *c->in++;
+        else
+            c->beyond = true;
     }
 }
 
 inline_always bool decide(struct lzma2 *s, struct coder *c, uint16_t *probability)
 {
-    refill(c);
     uint32_t p = *probability, bound = c->range / LZMA_ONE * p;
 
     if (c->code < bound) {
-        c->range = bound;
         *probability = s->after[0][p];
+        c->range = bound;
+        refill(c);
         return false;
     }
+    *probability = s->after[1][p];
     c->range -= bound;
     c->code -= bound;
-    *probability = s->after[1][p];
+    refill(c);
     return true;
 }
 
-/* One step down a binary tree, whose root is node 1. */
-inline_always size_t descend(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
+/*
+ * Some steps down a binary tree, whose root is node 1 and where node n leads to 2n or 2n + 1. Both ways go on in
+ * code of their own, where the node is a constant or a constant away from the first.
+ */
+inline_always size_t down_1(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
 {
     return decide(s, c, tree + node) ? 2 * node + 1 : 2 * node;
 }
 
-inline_always size_t descend_3(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
+inline_always size_t down_2(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
 {
-    return descend(s, c, tree, descend(s, c, tree, descend(s, c, tree, node)));
+    return decide(s, c, tree + node) ? down_1(s, c, tree, 2 * node + 1) : down_1(s, c, tree, 2 * node);
 }
 
-/* The same with the lowest bit first, as the low bits of distances come. */
-inline_always uint32_t reversed_tree(struct lzma2 *s, struct coder *c, uint16_t *tree, uint32_t bits)
+inline_always size_t down_3(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
 {
-    size_t node = 1;
-    uint32_t value = 0;
+    return decide(s, c, tree + node) ? down_2(s, c, tree, 2 * node + 1) : down_2(s, c, tree, 2 * node);
+}
 
-    for (uint32_t bit = 1; bit < 1U << bits; bit <<= 1) {
-        if (decide(s, c, tree + node)) {
-            node = 2 * node + 1;
-            value += bit;
-        } else {
-            node *= 2;
-        }
-    }
-    return value;
+inline_always size_t down_4(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node)
+{
+    return decide(s, c, tree + node) ? down_3(s, c, tree, 2 * node + 1) : down_3(s, c, tree, 2 * node);
+}
+
+inline_always size_t down_to(struct lzma2 *s, struct coder *c, uint16_t *tree, size_t node, size_t end)
+{
+    while (node < end)
+        node = down_1(s, c, tree, node);
+    return node;
 }
 
 inline_always uint8_t literal(struct lzma2 *s, struct coder *c, const uint8_t *out, uint32_t position)
 {
     uint32_t before = position ? out[-1] : 0;
-    uint32_t context =
-        ((position & s->literal_mask) << s->literal_context) + (before >> (8 - s->literal_context));
-    uint16_t *tree = s->model.literal + 0x300 * context;
+    uint32_t context = ((position << 8 | before) & s->literal_mask) >> s->literal_shift;
+    uint16_t *tree = s->model.literal[context].plain;
+    uint32_t state = s->state;
 
-    if (s->state < AFTER_LITERAL) {
-        s->state = s->state < 4 ? 0 : s->state - 3;
-        return (uint8_t)descend(s, c, tree,
-                                descend(s, c, tree, descend_3(s, c, tree, descend_3(s, c, tree, 1))));
-    }
+    s->state = after_literal[state];
+    if (state < AFTER_LITERAL)
+        return (uint8_t)down_4(s, c, tree, down_4(s, c, tree, 1));
     /* After a match: the byte that would have gone on with it tells much, until it first differs. */
-    s->state -= s->state < 10 ? 3 : 6;
-    size_t guess = out[-(int64_t)s->last[0] - 1], agrees = 0x100, node = 1;
-    do {
-        guess <<= 1;
-        size_t bit = guess & agrees;
-        if (decide(s, c, tree + agrees + bit + node)) {
-            node = 2 * node + 1;
-            agrees = bit;
-        } else {
-            node *= 2;
-            agrees ^= bit;
+    uint32_t guess = 0x100U | out[-(int64_t)s->last[0] - 1];
+    size_t node = 0;
+#pragma GCC unroll 8
+    for (int shift = 7; shift >= 0; shift--) {
+        node = guess >> shift;
+        if (decide(s, c, s->model.literal[context].guessed + node) != (node & 1)) {
+            node ^= 1;
+            break;
         }
-    } while (node < 0x100);
-    return (uint8_t)node;
+    }
+    return (uint8_t)down_to(s, c, tree, node, 0x100);
 }
 
 inline_always uint32_t length(struct lzma2 *s, struct coder *c, struct lzma_lengths *model, uint32_t position)
 {
     if (!decide(s, c, &model->over_low))
-        return 2 + (uint32_t)descend_3(s, c, model->low[position], 1) - 8;
+        return 2 + (uint32_t)down_3(s, c, model->low[position], 1) - 8;
     if (!decide(s, c, &model->over_middle))
-        return 10 + (uint32_t)descend_3(s, c, model->middle[position], 1) - 8;
-    size_t node = 1;
-    while (node < 256)
-        node = descend(s, c, model->high, node);
-    return 18 + (uint32_t)node - 256;
+        return 10 + (uint32_t)down_3(s, c, model->middle[position], 1) - 8;
+    return 18 + (uint32_t)down_4(s, c, model->high, down_4(s, c, model->high, 1)) - 256;
+}
+
+/* A tree of up to five steps that gives the lowest bit first, as the low bits of distances come. */
+inline_always uint32_t reversed(size_t node, uint32_t bits)
+{
+    static const uint8_t reverse[32] = {0, 16, 8, 24, 4, 20, 12, 28, 2, 18, 10, 26, 6, 22, 14, 30,
+                                        1, 17, 9, 25, 5, 21, 13, 29, 3, 19, 11, 27, 7, 23, 15, 31};
+
+    return reverse[node & 31] >> (5 - bits);
 }
 
 /* A distance, less one: six bits say its size and first bits; the lowest four of a far one have a model again. */
 inline_always uint32_t distance(struct lzma2 *s, struct coder *c, uint32_t length)
 {
     uint16_t *tree = s->model.slot[MIN(length - 2, 3U)];
-    uint32_t slot = (uint32_t)descend_3(s, c, tree, descend_3(s, c, tree, 1)) - 64;
+    uint32_t slot = (uint32_t)down_3(s, c, tree, down_3(s, c, tree, 1)) - 64;
 
     if (slot < 4)
         return slot;
     uint32_t bits = slot / 2 - 1, top = 2 | (slot & 1);
-    if (slot < 14)
-        return (top << bits) + reversed_tree(s, c, s->model.distance_low + (top << bits) - slot, bits);
-    for (bits -= 4; bits; bits--) {
-        refill(c);
-        c->range >>= 1;
-        uint32_t upper = c->code >= c->range;
-        c->code -= upper ? c->range : 0;
-        top = 2 * top + upper;
+    if (slot < 14) {
+        tree = s->model.distance_low + (top << bits) - slot;
+        size_t node = down_to(s, c, tree, 1, 1U << bits);
+        return (top << bits) + reversed(node ^ 1U << bits, bits);
     }
-    return (top << 4) + reversed_tree(s, c, s->model.distance_aligned, 4);
+    for (bits -= 4; bits; bits--) {
+        c->range >>= 1;
+        c->code -= c->range;
+        uint32_t lower = 0 - (c->code >> 31); /* all ones if so; half of the branches would go wrong */
+        top = 2 * top + 1 + lower;
+        c->code += c->range & lower;
+        refill(c);
+    }
+    return (top << 4) + reversed(down_4(s, c, s->model.distance_aligned, 1) ^ 16, 4);
 }
 
 /* The distance of a match that repeats one of the last four, moved to their front. False: a single byte. */
@@ -177,33 +196,40 @@ inline_always bool repeated(struct lzma2 *s, struct coder *c, uint32_t position)
 inline_always void copy_match(uint8_t *to, const uint8_t *limit, uint32_t distance, uint32_t count)
 {
     const uint8_t *from = to - distance, *end = to + count;
-    uint32_t step = WORD;
 
-    if (limit - end < WORD) {
+    if (unlikely(limit - end < WORD)) {
         while (to < end)
             *to++ = *from++;
         return;
     }
-    if (distance < WORD) { /* its period fills a word; on by as many whole periods as a word holds */
-        static const uint8_t whole[WORD] = {0, 8, 8, 6, 8, 5, 6, 7};
-        for (uint32_t i = 0; i < WORD; i++)
-            to[i] = from[i];
-        step = whole[distance];
-        from = to;
-        to += step;
+    if (distance >= WORD) {
+        for (; to < end; to += WORD, from += WORD)
+            *(lzma_word_t *)to = *(const lzma_word_t *)from;
+        return;
     }
-    for (; to < end; to += step, from += step)
-        *(lzma_word_t *)to = *(const lzma_word_t *)from;
+    /* Its period fills a word; on by as many whole periods as a word holds. */
+    static const uint64_t fill[WORD] = {0,
+                                        ~0UL / 0xff,
+                                        ~0UL / 0xffff,
+                                        0x0001000001000001,
+                                        1 | 1UL << 32,
+                                        1 | 1UL << 40,
+                                        1 | 1UL << 48,
+                                        1 | 1UL << 56};
+    static const uint8_t whole[WORD] = {0, 8, 8, 6, 8, 5, 6, 7};
+    uint64_t word = (*(const lzma_word_t *)from & ((1UL << 8 * distance) - 1)) * fill[distance];
+    for (uint32_t step = whole[distance]; to < end; to += step)
+        *(lzma_word_t *)to = word;
 }
 
 /* One chunk of `size` packed bytes, which become the bytes up to `limit`. */
 static bool decode_chunk(struct lzma2 *s, uint32_t size, uint8_t *limit)
 {
-    struct coder c = {.in = s->in, .at = FIRST_BYTES, .size = size, .range = UINT32_MAX};
+    struct coder c = {.in = s->in + 1, .end = s->in + size, .range = UINT32_MAX};
     uint8_t *out = s->out;
 
-    for (uint32_t i = 1; i < FIRST_BYTES; i++)
-        c.code = c.code << 8 | c.in[i];
+    while (c.in < s->in + FIRST_BYTES)
+        c.code = c.code << 8 | *c.in++;
     while (out < limit) {
         uint32_t position = (uint32_t)(out - s->dictionary), aligned = position & s->position_mask, count = 1;
 
@@ -220,30 +246,29 @@ static bool decode_chunk(struct lzma2 *s, uint32_t size, uint8_t *limit)
             s->last[2] = s->last[1];
             s->last[1] = s->last[0];
             s->last[0] = distance(s, &c, count);
-            s->state = s->state < AFTER_LITERAL ? 7 : 10;
+            s->state = after_match[s->state];
         } else if (repeated(s, &c, aligned)) {
             count = length(s, &c, &s->model.repeat, aligned);
-            s->state = s->state < AFTER_LITERAL ? 8 : 11;
+            s->state = after_repeat[s->state];
         } else {
-            s->state = s->state < AFTER_LITERAL ? 9 : 11;
+            s->state = after_short[s->state];
         }
         if (s->last[0] >= position || count > limit - out)
             return false;
         copy_match(out, limit, s->last[0] + 1, count);
         out += count;
     }
-    refill(&c);
     s->in += size;
     s->out = out;
-    return c.at == size && !c.code;
+    return c.in == c.end && !c.beyond && !c.code;
 }
 
 static bool set_properties(struct lzma2 *s, uint32_t value)
 {
     uint32_t context = value % 9, literal_bits = value / 9 % 5, position_bits = value / 45;
 
-    s->literal_context = context;
-    s->literal_mask = (1U << literal_bits) - 1;
+    s->literal_shift = 8 - context;
+    s->literal_mask = (0x100U << literal_bits) - (0x100U >> context);
     s->position_mask = (1U << position_bits) - 1;
     return position_bits < 5 && context + literal_bits <= LZMA_LITERAL_BITS;
 }

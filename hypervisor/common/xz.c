@@ -10,6 +10,7 @@
 #include <bh/xz.h>
 #include <zlib.h>
 
+enum { PIECE = 2048 };
 enum { STREAM_HEADER = 12, CHECK_NONE = 0, CHECK_CRC32 = 1, CHECK_CRC64 = 4 };
 enum { FILTER_X86 = 0x04, FILTER_LZMA2 = 0x21 };
 enum { HAS_PACKED_SIZE = 0x40, HAS_UNPACKED_SIZE = 0x80, RESERVED_FLAGS = 0x3c };
@@ -31,6 +32,27 @@ static uint32_t get_u32(const uint8_t *p)
 static uint32_t crc_32(const uint8_t *p, uint64_t size)
 {
     return (uint32_t)crc32_z(0, p, size);
+}
+
+/* Are these PIECE bytes all 0? */
+static bool is_zero(const uint8_t *p)
+{
+    const lzma_word_t *word = (const void *)p, *end = (const void *)(p + PIECE);
+
+    while (word < end && !(word[0] | word[1] | word[2] | word[3]))
+        word += 4;
+    return word == end;
+}
+
+/* The same of a kernel, half of which is zeros: a piece of them takes one step instead of one for each byte. */
+static uint32_t crc_32_of_kernel(const uint8_t *p, uint64_t size)
+{
+    static const uint8_t zeros[PIECE];
+    uLong crc = 0, zero = crc_32(zeros, PIECE), over = crc32_combine_gen(PIECE);
+
+    for (; size >= PIECE; p += PIECE, size -= PIECE)
+        crc = is_zero(p) ? crc32_combine_op(crc, zero, over) : crc32_z(crc, p, PIECE);
+    return (uint32_t)crc32_z(crc, p, size);
 }
 
 /* Bit by bit into a table, then by bytes: polynomial 0xC96C5795D7870F42, reflected (ECMA-182). */
@@ -97,8 +119,8 @@ static uint64_t next_branch(const uint8_t *bytes, uint64_t i, uint64_t end)
     const uint64_t ones = 0x0101010101010101UL;
 
     for (; i + 8 <= end; i += 8) {
-        uint64_t word = (*(const lzma_word_t *)(bytes + i) & 0xfe * ones) ^ 0xe8 * ones;
-        uint64_t found = (word - ones) & ~word & 0x80 * ones; /* exact for the lowest byte that is 0 */
+        uint64_t word = *(const lzma_word_t *)(bytes + i) ^ 0xe8 * ones;
+        uint64_t found = (word - 2 * ones) & ~word & 0x80 * ones; /* exact for the lowest byte below 2 */
         if (found)
             return i + (unsigned int)__builtin_ctzl(found) / 8;
     }
@@ -191,7 +213,7 @@ uint64_t xz_unpacked_size(const uint8_t *file, uint64_t size)
 static bool right(uint8_t check, const uint8_t *sum, const uint8_t *bytes, uint64_t size)
 {
     if (check == CHECK_CRC32)
-        return crc_32(bytes, size) == get_u32(sum);
+        return crc_32_of_kernel(bytes, size) == get_u32(sum);
     if (check == CHECK_CRC64)
         return crc_64(bytes, size) == (get_u32(sum) | (uint64_t)get_u32(sum + 4) << 32);
     return true;

@@ -25,7 +25,9 @@ struct lzma_model {
         not_second[LZMA_STATES], not_third[LZMA_STATES], is_long[LZMA_STATES][LZMA_POSITIONS];
     uint16_t slot[4][64], distance_low[128], distance_aligned[16];
     struct lzma_lengths match, repeat;
-    uint16_t literal[0x300 << LZMA_LITERAL_BITS];
+    struct {
+        uint16_t plain[0x100], guessed[0x200];
+    } literal[1 << LZMA_LITERAL_BITS];
 };
 
 /* Words anywhere in memory. */
@@ -37,7 +39,7 @@ struct lzma2 {
     const uint8_t *in, *in_end; /* set: the packed bytes; in moves to what follows them */
     uint8_t *out, *out_end;     /* set: room; out moves to the end of what was written */
     uint8_t *dictionary;        /* its first byte */
-    uint32_t position_mask, literal_mask, literal_context;
+    uint32_t position_mask, literal_mask, literal_shift;
     uint32_t state, last[4];     /* the last four distances, each less one */
     uint8_t least_control;       /* of the next packed chunk: it has to reset what is not known yet */
     uint16_t after[2][LZMA_ONE]; /* what a probability becomes after a 0, after a 1 */

@@ -33,7 +33,7 @@ static void make_data(int kind, size_t size)
         if (kind == NOISE) {
             data[i++] = (uint8_t)r;
         } else if (kind == ZEROS) {
-            data[i++] = r % 500 ? 0 : (uint8_t)(r >> 9);
+            data[i++] = r % 5000 ? 0 : (uint8_t)(r >> 9);
         } else if (kind == PERIODS) {
             uint32_t period = 1 + r % 12, length = (r >> 8) % 400;
             for (uint32_t k = 0; k < length && i < size; k++, i++)
