@@ -293,19 +293,15 @@ END_FUNC __x86_indirect_thunk_\reg
 #define HISTORY_ROUNDS 100 /* of two taken branches each: CPUs remember fewer than 200 */
 
 /*
- * SPEC_ENTRY: right above the frame. The hypervisor's tables come first; then IBRS, and what the guest trained is forgotten:
- * where the vcpu's guards say so all branches, a return stack that no guest filled, and the history of branches.
+ * What a guest trained is not used: IBRS; and where the vcpu in rdx (0: none) has guards, all branches are forgotten; then
+ * a return stack that no guest filled; at last the history of branches. Clobbers rax, rcx, rdx.
  */
-FUNC spec_entry_thunk
-    GET_CPU_INFO %rax
-    mov CPU_INFO_full_cr3(%rax), %rcx
-    test %rcx, %rcx
+FUNC forget_training
+    xor %eax, %eax
+    test %rdx, %rdx
     jz 1f
-    mov %rcx, %cr3
-    movq $0, CPU_INFO_full_cr3(%rax)
-1:  mov CPU_INFO_current(%rax), %rcx
-    movzbl VCPU_entry_guards(%rcx), %eax
-    push %rax
+    movzbl VCPU_entry_guards(%rdx), %eax
+1:  push %rax
     cmpb $0, spec_entry_ibrs(%rip)
     je 2f
     mov $MSR_SPEC_CTRL, %ecx
@@ -336,7 +332,20 @@ FUNC spec_entry_thunk
 7:  sub $1, %ecx
     jnz 6b
     lfence
-8:  mov (REGS_rax + 8)(%rsp), %rax
+8:  ret
+END_FUNC forget_training
+
+/* SPEC_ENTRY: right above the frame. The hypervisor's tables come first. */
+FUNC spec_entry_thunk
+    GET_CPU_INFO %rax
+    mov CPU_INFO_full_cr3(%rax), %rcx
+    test %rcx, %rcx
+    jz 1f
+    mov %rcx, %cr3
+    movq $0, CPU_INFO_full_cr3(%rax)
+1:  mov CPU_INFO_current(%rax), %rdx
+    call forget_training
+    mov (REGS_rax + 8)(%rsp), %rax
     mov (REGS_rcx + 8)(%rsp), %rcx
     mov (REGS_rdx + 8)(%rsp), %rdx
     ret
@@ -366,21 +375,38 @@ FUNC spec_exit_thunk
 4:  ret
 END_FUNC spec_exit_thunk
 
-/* CALL_FROM_HYPERVISOR, where guests are isolated: rbx keeps CR3 as it was. */
-FUNC full_tables
+/* CALL_FROM_HYPERVISOR: rbx keeps CR3 as it was, r12 IBRS. */
+FUNC spec_handler_entry
     mov %cr3, %rbx
     GET_CPU_INFO %rax
-    mov CPU_INFO_full_cr3(%rax), %rax
-    test %rax, %rax
+    mov CPU_INFO_full_cr3(%rax), %rcx
+    test %rcx, %rcx
     jz 1f
-    mov %rax, %cr3
-1:  ret
-END_FUNC full_tables
-
-FUNC former_tables
-    mov %rbx, %cr3
+    mov %rcx, %cr3
+1:  mov CPU_INFO_current(%rax), %rsi
+    cmpb $0, spec_entry_ibrs(%rip)
+    je 2f
+    mov $MSR_SPEC_CTRL, %ecx
+    rdmsr
+    mov %eax, %r12d
+2:  mov %rsi, %rdx
+    call forget_training
     ret
-END_FUNC former_tables
+END_FUNC spec_handler_entry
+
+FUNC spec_handler_exit
+    cmpb $0, spec_exit_verw(%rip)
+    je 1f
+    verw spec_verw_selector(%rip)
+1:  cmpb $0, spec_entry_ibrs(%rip)
+    je 2f
+    mov $MSR_SPEC_CTRL, %ecx
+    mov %r12d, %eax
+    xor %edx, %edx
+    wrmsr
+2:  mov %rbx, %cr3
+    ret
+END_FUNC spec_handler_exit
 
     .section .rodata, "a"
 spec_verw_selector:

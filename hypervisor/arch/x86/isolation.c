@@ -11,10 +11,10 @@
  * cpu_info.full_cr3 is the guest's own root while the CPU is, or may be, on the other one; 0 otherwise. The way in from a guest
  * (spec_entry_thunk) loads and clears it before anything else is touched; the way out (spec_exit_thunk) sets it, and loads the
  * CPU's root last. NMI, #MC, #DB, #DF and a fault of the last IRETQ may come in between, in ring 0: they find full_cr3
- * set, run on that, and put back what CR3 held (full_tables, former_tables). Interrupts cannot: they are off.
+ * set, run on that, and put back what CR3 held (spec_handler_entry, spec_handler_exit). Interrupts cannot: they are off.
  *
  * No translation is global then, else those of the hypervisor would stay in the TLB; each change of CR3 forgets all.
- * Without isolation the entry paths are not patched and no CPU has a root.
+ * Without isolation no CPU has a root, and full_cr3 stays 0.
  */
 #include <bh/arch.h>
 #include <bh/cmdline.h>

@@ -43,8 +43,8 @@ extern const struct retpoline_patch retpoline_patch_start[], retpoline_patch_end
 void spec_entry_thunk(void);
 void spec_exit_thunk(void);
 void pv_syscall_guarded(void);
-void full_tables(void);
-void former_tables(void);
+void spec_handler_entry(void);
+void spec_handler_exit(void);
 
 /* What spec_entry_thunk and spec_exit_thunk do; constant after boot. */
 uint8_t spec_entry_rsb, spec_entry_ibrs, spec_exit_verw;
@@ -150,13 +150,13 @@ void cpu_speculation_init(void)
         patch((uint64_t)spec_entry_thunk);
     if (on_exit)
         patch((uint64_t)spec_exit_thunk);
-    if (on_entry || on_exit)
+    if (on_entry || on_exit) {
         patch((uint64_t)pv_syscall_guarded);
-    if (isolation_on) {
-        patch((uint64_t)full_tables);
-        patch((uint64_t)former_tables);
-        patch((uint64_t)isolation_page_fault);
+        patch((uint64_t)spec_handler_entry);
+        patch((uint64_t)spec_handler_exit);
     }
+    if (isolation_on)
+        patch((uint64_t)isolation_page_fault);
     for (const struct retpoline_patch *p = retpoline_patch_start; spec_retpoline && p < retpoline_patch_end;
          p++)
         memcpy((void *)p->at, p->bytes, 4);

@@ -108,12 +108,12 @@
 .macro SPEC_EXIT
     SPEC_PATCH spec_exit_thunk
 .endm
-/* For what came from ring 0, perhaps while a guest's tables were loaded: its handler runs on the full ones. */
+/* For what came from ring 0, perhaps between a guest and these: its handler is guarded too, and leaves all as it was. */
 .macro CALL_FROM_HYPERVISOR handler
-    SPEC_PATCH full_tables
+    SPEC_PATCH spec_handler_entry
     mov %rsp, %rdi
     call \handler
-    SPEC_PATCH former_tables
+    SPEC_PATCH spec_handler_exit
 .endm
 
 #endif
