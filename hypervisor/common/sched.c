@@ -301,6 +301,7 @@ static void bring_timers(struct vcpu *v, unsigned int cpu)
     timer_migrate(&v->singleshot_timer, cpu);
     timer_migrate(&v->periodic_timer, cpu);
     timer_migrate(&v->poll_timer, cpu);
+    timer_migrate(&v->upcall_timer, cpu);
 }
 
 void schedule(void)

@@ -4,6 +4,7 @@
  * v->info points at the guest's vcpu_info: in the shared_info page for the first 32 vcpus, at a place that
  * the guest registered, or at a dummy that nobody reads, whose upcalls are masked for good.
  */
+#include "evtchn_internal.h"
 #include <bh/arch.h>
 #include <bh/domain.h>
 #include <bh/errno.h>
@@ -41,6 +42,18 @@ static void poll_timeout(void *arg)
     vcpu_wake(arg);
 }
 
+static void held_upcall(void *arg)
+{
+    evtchn_notify_vcpu(arg);
+}
+
+/* The running vcpu's upcall, which is due, comes in `ns` (or with the next event, if that is sooner). */
+void vcpu_hold_upcall(struct vcpu *v, uint64_t ns)
+{
+    WRITE_ONCE(v->info->evtchn_upcall_pending, 0);
+    timer_set(&v->upcall_timer, arch_now() + ns);
+}
+
 int vcpu_create(struct domain *d, uint32_t id, struct vcpu **out)
 {
     struct vcpu *v;
@@ -60,6 +73,7 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu **out)
     timer_init(&v->periodic_timer, periodic_event, v, v->sched.cpu);
     timer_init(&v->singleshot_timer, timer_event, v, v->sched.cpu);
     timer_init(&v->poll_timer, poll_timeout, v, v->sched.cpu);
+    timer_init(&v->upcall_timer, held_upcall, v, v->sched.cpu);
     if (d->kind == KIND_PV)
         ret = arch_vcpu_create(v);
     if (ret) {
@@ -90,6 +104,7 @@ void vcpu_stop_timers(struct vcpu *v)
     timer_kill(&v->periodic_timer);
     timer_kill(&v->singleshot_timer);
     timer_kill(&v->poll_timer);
+    timer_kill(&v->upcall_timer);
 }
 
 void vcpu_destroy(struct vcpu *v)

@@ -73,7 +73,7 @@ struct vcpu {
     uint64_t runstate_guest;            /* guest virtual address of the registered area, or 0 */
     uint64_t time_guest;                /* secondary time area, or 0 */
 
-    struct timer periodic_timer, singleshot_timer, poll_timer;
+    struct timer periodic_timer, singleshot_timer, poll_timer, upcall_timer;
     uint64_t periodic_period; /* ns; 0: off */
     uint64_t periodic_last;
 
@@ -199,6 +199,7 @@ void domain_init(void);
 
 /* Parts of a vcpu's end, each idempotent (common/vcpu.c). */
 void vcpu_stop_timers(struct vcpu *v);
+void vcpu_hold_upcall(struct vcpu *v, uint64_t ns);
 void vcpu_forget_guest(struct vcpu *v); /* gives back the pages it shares with the guest */
 void vcpu_destroy(struct vcpu *v);
 /* The scheduler's word on v->state: changes it if it is `from`. */

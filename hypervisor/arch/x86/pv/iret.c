@@ -15,6 +15,10 @@
 
 #define FLAG_FIXED (1UL << 1)
 
+#define STUCK_LIMIT 16 /* upcalls in a row at one place before the next is held back */
+#define HOLD_FIRST  10000UL
+#define HOLD_SHIFT  10
+
 static bool read_context(struct iret_context *to, uint64_t untrusted_from)
 {
     if (untrusted_from >= HV_START - sizeof(*to) && untrusted_from < HV_END)
@@ -34,6 +38,33 @@ static bool read_context(struct iret_context *to, uint64_t untrusted_from)
 fault:
     guest_access_end();
     return false;
+}
+
+/*
+ * The return lets events in, and one is there: the next upcall comes before the interrupted code has run one
+ * instruction. A guest whose event handler sends itself an event each time would never leave the place.
+ *
+ * Linux with CONFIG_RCU_BOOST (its PREEMPT_RT kernels; seen in 6.1) is one: xen_evtchn_do_upcall() ends with
+ * rcu_read_unlock(), which, when the task has a quiescent state to report, cannot do so with events masked
+ * and sends itself an IPI. That IPI's handler, rcu_preempt_deferred_qs_handler(), runs in the next upcall's
+ * own read-side section, where it is of no use, and the end of that section sends the next. The report is
+ * made by the scheduler, which is what the interrupted code was about to enter.
+ *
+ * So an upcall that would be one too many at its place comes a little later, and each further one there twice
+ * as much later: whatever the machine's speed, the guest gets on.
+ */
+static void upcall_again(struct vcpu *v, const struct cpu_regs *regs)
+{
+    struct pv_vcpu *pv = &v->arch.pv;
+
+    if (regs->rip != pv->stuck_rip || regs->rsp != pv->stuck_rsp) {
+        pv->stuck_rip = regs->rip;
+        pv->stuck_rsp = regs->rsp;
+        pv->stuck = 0;
+    }
+    if (++pv->stuck <= STUCK_LIMIT)
+        return;
+    vcpu_hold_upcall(v, HOLD_FIRST << MIN(pv->stuck - STUCK_LIMIT - 1, HOLD_SHIFT));
 }
 
 DECLARE_HYPERCALL(do_iret)
@@ -68,5 +99,11 @@ DECLARE_HYPERCALL(do_iret)
     regs->r11 = context.r11;
     pv->nmi_active = 0;
     WRITE_ONCE(v->info->evtchn_upcall_mask, !(context.rflags & FLAG_IF));
+    if (context.rflags & FLAG_IF) {
+        if (unlikely(READ_ONCE(v->info->evtchn_upcall_pending)))
+            upcall_again(v, regs);
+        else
+            pv->stuck = 0;
+    }
     return (long)context.rax;
 }

@@ -54,6 +54,9 @@ struct pv_vcpu {
     uint8_t iopl;
     uint64_t iobmp; /* guest virtual address of the I/O bitmap, and its limit in ports */
     uint32_t iobmp_limit;
+    /* Returns in a row that led into the next upcall at once, and where to (pv/iret.c). */
+    uint64_t stuck_rip, stuck_rsp;
+    uint32_t stuck;
 };
 #define PV_TRAP_PENDING   1
 #define PV_TRAP_ERRCODE   2
