@@ -12,7 +12,7 @@ JOBS       ?= $(shell nproc)
 GUEST_CASES   := $(notdir $(patsubst %/main.c,%,$(wildcard tests/guest/cases/*/main.c)))
 GUEST_KERNELS := $(patsubst %,$(BUILD)/guest/%.elf,$(GUEST_CASES))
 # Tests of whole systems that take too long for each change; docs/testing.md says what each of them shows, and its state.
-LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers io-long create-faults toolstack devices many kernel-rt iso)
+LONG_TESTS    := $(patsubst %,tests/integration/%/run,stress split-drivers io-long create-faults toolstack devices many iso)
 INTEGRATION    = $(SYSTEM_TESTS) $(filter-out $(LONG_TESTS),$(wildcard tests/integration/*/run tests/compat/*/run))
 LINTS         := tests/lint-format tests/lint-cppcheck tests/lint-tidy
 

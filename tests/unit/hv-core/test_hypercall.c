@@ -251,6 +251,21 @@ static void test_timers_wake(void **state)
     assert_false(timer_is_armed(&guest->periodic_timer));
 }
 
+static void test_held_upcall_wakes(void **state)
+{
+    fake_current[0] = guest;
+    guest->info->evtchn_upcall_mask = 0;
+    guest->info->evtchn_upcall_pending = 1;
+    vcpu_hold_upcall(guest, 1000);
+    assert_int_equal(call(guest, __HYPERVISOR_sched_op, SCHEDOP_block, 0, 0), 0);
+    assert_int_equal(guest->state, VCPU_BLOCKED);
+    fake_advance(fake_now + 900);
+    assert_int_equal(guest->info->evtchn_upcall_pending, 0);
+    fake_advance(fake_now + 200);
+    assert_int_equal(guest->info->evtchn_upcall_pending, 1);
+    assert_int_equal(guest->state, VCPU_RUNABLE);
+}
+
 static void test_poll_times_out(void **state)
 {
     struct sched_poll p = {.timeout = fake_now + 1000};
@@ -424,6 +439,7 @@ int main(void)
         TEST(test_vcpu_info),
         TEST(test_vcpu_up_down),
         TEST(test_timers_wake),
+        TEST(test_held_upcall_wakes),
         TEST(test_poll_times_out),
         TEST(test_watchdog),
         TEST(test_sched_op_ends_domains),

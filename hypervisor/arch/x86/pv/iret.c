@@ -15,9 +15,10 @@
 
 #define FLAG_FIXED (1UL << 1)
 
-#define STUCK_LIMIT 16 /* upcalls in a row at one place before the next is held back */
-#define HOLD_FIRST  10000UL
-#define HOLD_SHIFT  10
+/* After so many upcalls in a row at one place, the next is held back: so long (ns), doubled so often at most. */
+#define STUCK_LIMIT 16
+#define HOLD_TIME   20000UL
+#define HOLD_DOUBLE 6
 
 static bool read_context(struct iret_context *to, uint64_t untrusted_from)
 {
@@ -50,8 +51,9 @@ fault:
  * own read-side section, where it is of no use, and the end of that section sends the next. The report is
  * made by the scheduler, which is what the interrupted code was about to enter.
  *
- * So an upcall that would be one too many at its place comes a little later, and each further one there twice
- * as much later: whatever the machine's speed, the guest gets on.
+ * So the upcall that would be one too many at its place comes a little later, as an interrupt from a machine's
+ * APIC does. (Xen 4.17 delivers it at once, and such a kernel stays there.) If the place is not left even so,
+ * because the timer is over before the guest got the CPU, the next one is held back for longer.
  */
 static void upcall_again(struct vcpu *v, const struct cpu_regs *regs)
 {
@@ -62,9 +64,8 @@ static void upcall_again(struct vcpu *v, const struct cpu_regs *regs)
         pv->stuck_rsp = regs->rsp;
         pv->stuck = 0;
     }
-    if (++pv->stuck <= STUCK_LIMIT)
-        return;
-    vcpu_hold_upcall(v, HOLD_FIRST << MIN(pv->stuck - STUCK_LIMIT - 1, HOLD_SHIFT));
+    if (++pv->stuck % STUCK_LIMIT == 0)
+        vcpu_hold_upcall(v, HOLD_TIME << MIN(pv->stuck / STUCK_LIMIT - 1, HOLD_DOUBLE));
 }
 
 DECLARE_HYPERCALL(do_iret)
