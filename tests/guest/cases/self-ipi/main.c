@@ -63,7 +63,8 @@ static void wait_ends(void)
     for (events_off(); seen < ENOUGH && system_time() < end; events_off())
         sched_op(SCHEDOP_block, NULL);
     events_on();
-    PROPERTY(seen >= ENOUGH && system_time() < end, "it ends a wait for events", "%u of %u came", seen, ENOUGH);
+    PROPERTY(seen >= ENOUGH && system_time() < end, "it ends a wait for events", "%u of %u came", seen,
+             ENOUGH);
     vcpu_op(VCPUOP_stop_singleshot_timer, 0, NULL);
 }
 
