@@ -294,6 +294,22 @@ static void pool_name(const struct bh_cpupool *pool, char *out, size_t size)
 }
 
 /* The scheduler's own parameters in one pool, as xl prints them. */
+static void pool_as_json(const char *name, unsigned int scheduler, const struct bh_sched_pool *p)
+{
+    yajl_gen gen = json_begin();
+
+    yajl_gen_map_open(gen);
+    json_pair(gen, "name", name);
+    json_pair(gen, "scheduler", bh_scheduler_name(scheduler));
+    if (scheduler == 5)
+        json_number(gen, "tslice_ms", p->tslice_ms);
+    json_number(gen, "ratelimit_us", p->ratelimit_us);
+    if (scheduler == 5)
+        json_number(gen, "migration_delay_us", p->migration_delay_us);
+    yajl_gen_map_close(gen);
+    json_end(gen);
+}
+
 static int print_pool(struct call *call, const struct bh_cpupool *pool)
 {
     struct bh_sched_pool p;
@@ -302,7 +318,9 @@ static int print_pool(struct call *call, const struct bh_cpupool *pool)
     if (bh_sched_pool_get(call->h, pool->id, pool->scheduler, &p))
         return failed(call);
     pool_name(pool, name, sizeof(name));
-    if (pool->scheduler == 5)
+    if (call->json)
+        pool_as_json(name, pool->scheduler, &p);
+    else if (pool->scheduler == 5)
         printf("Cpupool %s: tslice=%ums ratelimit=%uus migration-delay=%uus\n", name, p.tslice_ms,
                p.ratelimit_us, p.migration_delay_us);
     else

@@ -216,6 +216,22 @@ static int convert(struct call *call, const struct doc *doc)
     return 0;
 }
 
+static void diags_as_json(const struct doc *doc)
+{
+    yajl_gen gen = json_begin();
+
+    yajl_gen_array_open(gen);
+    for (unsigned int i = 0; i < doc->diag_count; i++) {
+        yajl_gen_map_open(gen);
+        json_pair(gen, "severity", doc->diags[i].severity == DIAG_ERROR ? "error" : "warning");
+        json_number(gen, "line", doc->diags[i].line);
+        json_pair(gen, "text", doc->diags[i].text);
+        yajl_gen_map_close(gen);
+    }
+    yajl_gen_array_close(gen);
+    json_end(gen);
+}
+
 int cmd_config(struct call *call)
 {
     struct bh_config config;
@@ -243,8 +259,11 @@ int cmd_config(struct call *call)
     }
     bh_config_init(&config);
     rc = doc_check(doc, &config) ? 0 : 1;
-    print_diags(doc, true);
-    if (!rc)
+    if (call->json)
+        diags_as_json(doc);
+    else
+        print_diags(doc, true);
+    if (!rc && !call->json)
         printf("%s: no mistakes\n", call->args[1]);
     bh_config_free(&config);
     doc_free(doc);

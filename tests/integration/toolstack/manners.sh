@@ -38,7 +38,7 @@ for round in "" " with a guest"; do
         'sched-credit -d 0' 'sched-credit -s' 'domid Domain-0' 'domname 0' 'domid nobody' 'pause nobody' 'vcpu-list Domain-0'; do
         step "xl's own words$round: $words" same $words
     done
-    for words in info list 'list -l' vm-list vcpu-list sched-credit cpupool-list uptime claims top; do
+    for words in info list 'list -l' vm-list vcpu-list sched-credit 'sched-credit -s' cpupool-list uptime claims top; do
         step "JSON$round: $words" json bh $words --json
     done
 done
@@ -119,6 +119,10 @@ bh destroy t
 step "the schema" json bh config schema
 printf 'name = "t"\nmemory = "many"\nvcpus = 0\non_crash = "explode"\nframbuffer = 1\nkernel = "/root/pv-guest.elf"\n' >bad.cfg
 step "every mistake at once" status_is 1 bash -c 'bh config check bad.cfg >mistakes 2>&1'
+step "as JSON" python3 -c '
+import json, subprocess
+said = json.loads(subprocess.run(["bh", "config", "check", "--json", "bad.cfg"], stdout=subprocess.PIPE).stdout)
+assert {d["line"] for d in said if d["severity"] == "error"} >= {2, 3, 4, 5}, said'
 for text in 'bad.cfg:2.*memory' 'bad.cfg:3.*vcpus' 'bad.cfg:4.*on_crash.*destroy' 'bad.cfg:5.*frambuffer'; do
     step "with file, line, key: $text" grep -E "$text" mistakes
 done
