@@ -77,6 +77,9 @@ static void fill(struct bh_config *c)
     c->max_memory_kib = 48 << 10;
     c->vcpus = 1;
     c->max_vcpus = 2;
+    c->cpuid = calloc(1, sizeof(*c->cpuid));
+    c->cpuid[0] = strdup("host,sse3=0,avx2=0,stepping=1,invtsc=0");
+    c->cpuid_count = 1;
     c->source = strdup("{}");
 }
 
@@ -97,6 +100,9 @@ static void test_good(void **state)
     assert_true(fake_running(f, 1));
     assert_int_equal(fake_mappings(f), 0);
     assert_int_equal(fake_open_transactions(f), 0);
+    assert_int_equal(fake_policy(f, 1)[1].a, 0x661);
+    assert_int_equal(fake_policy(f, 1)[1].c, 0x200);
+    assert_int_equal(fake_policy(f, 1)[2].b, 0);
     assert_int_equal(files_in("creating"), 0);
     assert_int_equal(files_in("domains"), 1);
     context = fake_context(f, 1);

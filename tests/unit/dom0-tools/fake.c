@@ -11,6 +11,7 @@ struct node {
 
 struct fake_domain {
     bool used, running, has_context;
+    struct xen_cpuid_leaf leaves[FAKE_LEAVES];
     uint8_t uuid[16];
     unsigned int vcpus, ports;
     uint64_t max_kib, claimed, pages, pinned, shared_info;
@@ -305,6 +306,17 @@ static void fill_info(const struct fake *f, unsigned int domid, struct xen_domct
     memcpy(i->handle, d->uuid, 16);
 }
 
+static const struct xen_cpuid_leaf usual_policy[FAKE_LEAVES] = {
+    {0, XEN_CPUID_NO_SUBLEAF, 7, 0, 0, 0},
+    {1, XEN_CPUID_NO_SUBLEAF, 0x663, 0, 0x201, 0x178bfbff},
+    {7, 0, 0, 0x20, 0, 0},
+};
+
+const struct xen_cpuid_leaf *fake_policy(const struct fake *f, unsigned int domid)
+{
+    return f->domains[domid].leaves;
+}
+
 static long create_domain(struct fake *f, struct xen_domctl *op)
 {
     for (unsigned int id = 1; id < FAKE_DOMAINS; id++) {
@@ -314,6 +326,7 @@ static long create_domain(struct fake *f, struct xen_domctl *op)
             continue;
         d->used = true;
         memcpy(d->uuid, op->u.createdomain.handle, 16);
+        memcpy(d->leaves, usual_policy, sizeof(d->leaves));
         d->shared_info = take_pages(f, id, 0);
         op->domain = id;
         return 0;
@@ -352,6 +365,13 @@ static long do_domctl(struct fake *f, struct xen_domctl *op)
         memcpy(&d->context, pointer(&op->u.vcpucontext.ctxt), sizeof(d->context));
         d->has_context = true;
         return 0;
+    case XEN_DOMCTL_get_cpu_policy:
+        memcpy(pointer(&op->u.cpu_policy.leaves), d->leaves, sizeof(d->leaves));
+        op->u.cpu_policy.nr_leaves = FAKE_LEAVES;
+        return 0;
+    case XEN_DOMCTL_set_cpu_policy:
+        memcpy(d->leaves, pointer(&op->u.cpu_policy.leaves), sizeof(d->leaves));
+        return op->u.cpu_policy.nr_leaves == FAKE_LEAVES ? 0 : -E2BIG;
     case XEN_DOMCTL_hypercall_init:
         return op->u.hypercall_init.gmfn < FAKE_PAGES && f->owner[op->u.hypercall_init.gmfn] == op->domain
                    ? 0

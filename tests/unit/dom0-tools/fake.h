@@ -24,6 +24,9 @@ unsigned int fake_open_transactions(struct fake *fake);
 uint8_t *fake_page(struct fake *fake, uint64_t mfn);
 const struct vcpu_guest_context *fake_context(const struct fake *fake, unsigned int domid);
 bool fake_running(const struct fake *fake, unsigned int domid);
+/* The CPUID policy of a domain: leaves 0, 1 and 7. */
+#define FAKE_LEAVES 3
+const struct xen_cpuid_leaf *fake_policy(const struct fake *fake, unsigned int domid);
 uint64_t fake_pinned(const struct fake *fake, unsigned int domid);
 /* Value of a store node, NULL: not there. Freed by the caller. */
 char *fake_node(struct fake *fake, const char *path);
