@@ -49,7 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(text);
     if (options.maxcpus > NR_CPUS || options.dom0_max_vcpus_min > options.dom0_max_vcpus ||
         options.dom0_max_vcpus > 128 || !options.sched_credit_tslice_ms ||
-        options.sched_credit_tslice_ms > 1000)
+        options.sched_credit_tslice_ms > 1000 || options.xpti.dom0 > CHOICE_DEFAULT ||
+        options.pv_l1tf.domu > CHOICE_DEFAULT || options.bhb_entry > CHOICE_DEFAULT)
         abort();
     for (int i = 0; i < 2; i++)
         if (options.com[i].data_bits < 5 || options.com[i].data_bits > 8 || options.com[i].baud > 115200)
