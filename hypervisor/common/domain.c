@@ -468,16 +468,13 @@ int domain_unpause_by_controller(struct domain *d)
 
 /* Shutting down. */
 
-static void dump_vcpus(struct domain *d)
+void domain_dump_registers(struct domain *d)
 {
     struct vcpu *v;
 
-    for_each_vcpu (d, v) {
-        if (v->initialised) {
-            printk(LOG_ERROR, "d%uv%u:", d->id, v->id);
+    for_each_vcpu (d, v)
+        if (v->initialised)
             arch_dump_vcpu(v);
-        }
-    }
 }
 
 /* The control domain ended, and the machine with it. */
@@ -490,7 +487,7 @@ static void noreturn_fn end_machine(struct domain *d, uint32_t reason)
     if (reason == SHUTDOWN_poweroff)
         arch_machine_poweroff();
     if (reason == SHUTDOWN_crash || reason == SHUTDOWN_watchdog) {
-        dump_vcpus(d);
+        domain_dump_registers(d);
         if (options.noreboot) {
             printk(LOG_ERROR, "Halted: the command line says noreboot");
             arch_machine_halt();
@@ -544,9 +541,7 @@ void domain_crash(struct domain *d, const char *why, ...)
     va_start(args, why);
     vprintk(LOG_ERROR, prefix, why, args);
     va_end(args);
-    if (v && v->domain == d && !domain_is_control(d)) {
-        printk(LOG_ERROR, "d%uv%u:", d->id, v->id);
+    if (v && v->domain == d && !domain_is_control(d))
         arch_dump_vcpu(v);
-    }
     domain_shutdown(d, SHUTDOWN_crash);
 }

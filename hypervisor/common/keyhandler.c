@@ -30,14 +30,6 @@ static void show_domain(struct domain *d)
         show_vcpu(v);
 }
 
-static void show_registers(struct domain *d)
-{
-    struct vcpu *v;
-
-    for_each_vcpu (d, v)
-        arch_dump_vcpu(v);
-}
-
 static void show_memory(void)
 {
     printk(LOG_ERROR, "  %lu pages, %lu free, %lu claimed, %lu free ones to be scrubbed before use",
@@ -63,7 +55,7 @@ static const struct {
 } keys[] = {
     {'h', "list the debug keys", show_help, NULL},
     {'q', "domains and their vcpus", NULL, show_domain},
-    {'d', "registers of all vcpus", NULL, show_registers},
+    {'d', "registers of all vcpus", NULL, domain_dump_registers},
     {'e', "event channels", NULL, evtchn_dump},
     {'g', "grant tables", NULL, grant_dump},
     {'m', "memory", show_memory, NULL},

@@ -86,10 +86,10 @@ void arch_dump_vcpu(struct vcpu *v)
 {
     bool running = v == arch_current();
 
-    printk(LOG_WARNING, "domain %u vcpu %u: %s, %s mode, cr3 %#lx", v->domain->id, v->id,
+    printk(LOG_ERROR, "domain %u vcpu %u: %s, %s mode, cr3 %#lx", v->domain->id, v->id,
            running ? "running here" : "as last saved", v->arch.pv.kernel_mode ? "kernel" : "user",
            (unsigned long)v->arch.cr3);
     if (!running && v->arch.loaded_cpu)
-        printk(LOG_WARNING, "  its registers are in CPU %u, the following are older", v->arch.loaded_cpu - 1);
+        printk(LOG_ERROR, "  its registers are in CPU %u, the following are older", v->arch.loaded_cpu - 1);
     regs_dump(running ? &cpu_info()->guest : &v->arch.regs);
 }

@@ -183,6 +183,8 @@ void vcpu_unpause(struct vcpu *v);
 /* The guest ended (SHUTDOWN_*): pauses it and tells the control domain; for the control domain ends the
  * machine. */
 void domain_shutdown(struct domain *d, uint32_t reason);
+/* The registers of its vcpus, to the console. */
+void domain_dump_registers(struct domain *d);
 /* The guest did what cannot be continued: one line why, then domain_shutdown(SHUTDOWN_crash). Returns. */
 void domain_crash(struct domain *d, const char *why, ...) printf_like(2, 3);
 /* Starts or continues tearing down; 0: done, -ERESTART-like HYPERCALL_RESTART never leaks: -EAGAIN means call
