@@ -33,7 +33,7 @@ static void show_domain(struct domain *d)
 static void show_memory(void)
 {
     printk(LOG_ERROR, "  %lu pages, %lu free, %lu claimed, %lu free ones to be scrubbed before use",
-           page_total(), page_free_count(), page_claimed(), page_scrub_pending());
+           page_counts.total, page_counts.free, page_counts.claimed, page_counts.dirty);
 }
 
 static void show_time(void)

@@ -28,7 +28,8 @@ void smp_cpu_ready(unsigned int cpu)
 
 static void report_memory(void)
 {
-    printk(LOG_INFO, "Memory: %lu MiB for domains and the hypervisor", page_total() >> (20 - PAGE_SHIFT));
+    printk(LOG_INFO, "Memory: %lu MiB for domains and the hypervisor",
+           page_counts.total >> (20 - PAGE_SHIFT));
 }
 
 void kmain(const struct boot_info *bi)

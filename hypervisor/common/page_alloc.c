@@ -36,7 +36,7 @@ static struct {
     uint32_t first[PAGE_ORDER_MAX + 1];
     uint32_t filled; /* bit per order whose list is not empty */
 } zone[ZONES];
-static uint64_t total, free_pages, claimed, dirty_pages;
+struct page_counts page_counts;
 
 static unsigned int zone_of(uint64_t frame)
 {
@@ -86,9 +86,9 @@ static bool is_free_block(uint64_t frame, unsigned int order)
 /* Gives a block back, merged with its free buddies. */
 static void release_block(uint64_t frame, unsigned int order, bool dirty, uint32_t stamp)
 {
-    free_pages += 1UL << order;
+    page_counts.free += 1UL << order;
     if (dirty)
-        dirty_pages += 1UL << order;
+        page_counts.dirty += 1UL << order;
     while (order < PAGE_ORDER_MAX) {
         uint64_t buddy = frame ^ (1UL << order);
         bool buddy_dirty;
@@ -97,7 +97,7 @@ static void release_block(uint64_t frame, unsigned int order, bool dirty, uint32
             break;
         buddy_dirty = atomic_load_explicit(&frame_table[buddy].refs, memory_order_relaxed) & PGC_dirty;
         if (buddy_dirty != dirty)
-            dirty_pages += 1UL << order; /* the clean half counts as dirty from now on */
+            page_counts.dirty += 1UL << order; /* the clean half counts as dirty from now on */
         dirty |= buddy_dirty;
         stamp = newer_stamp(stamp, frame_table[buddy].tlb_stamp);
         unlist_block(buddy);
@@ -133,9 +133,9 @@ static struct taken take_from(unsigned int z, unsigned int order)
         have--;
         list_block(frame + (1UL << have), have, t.dirty, t.stamp);
     }
-    free_pages -= 1UL << order;
+    page_counts.free -= 1UL << order;
     if (t.dirty)
-        dirty_pages -= 1UL << order;
+        page_counts.dirty -= 1UL << order;
     return t;
 }
 
@@ -147,7 +147,7 @@ static struct taken take(unsigned int order, unsigned int flags, uint64_t own_cl
     if (order > PAGE_ORDER_MAX)
         return t;
     spin_lock(&heap_lock);
-    if (free_pages + own_claim >= claimed + (1UL << order)) {
+    if (page_counts.free + own_claim >= page_counts.claimed + (1UL << order)) {
         if (!(flags & ALLOC_DMA32))
             t = take_from(1, order);
         if (!t.pg)
@@ -178,7 +178,7 @@ void page_alloc_add(mfn_t start, mfn_t end)
 
         while (frame + (1UL << order) > end.n)
             order--;
-        total += 1UL << order;
+        page_counts.total += 1UL << order;
         release_block(frame, order, true, 0);
         frame += 1UL << order;
     }
@@ -263,7 +263,7 @@ static void use_claim(struct domain *d, uint64_t n)
         return;
     d->outstanding_pages -= used;
     spin_lock(&heap_lock);
-    claimed -= used;
+    page_counts.claimed -= used;
     spin_unlock(&heap_lock);
 }
 
@@ -391,33 +391,13 @@ int page_claim(struct domain *d, uint64_t pages)
         ret = -EINVAL;
     } else if (pages && (pages > d->max_pages || !want)) {
         ret = -EINVAL;
-    } else if (want > free_pages - MIN(free_pages, claimed)) {
+    } else if (want > page_counts.free - MIN(page_counts.free, page_counts.claimed)) {
         ret = -ENOMEM;
     } else {
-        claimed += want - d->outstanding_pages;
+        page_counts.claimed += want - d->outstanding_pages;
         d->outstanding_pages = want;
     }
     spin_unlock(&heap_lock);
     spin_unlock(&d->page_lock);
     return ret;
-}
-
-uint64_t page_total(void)
-{
-    return total;
-}
-
-uint64_t page_free_count(void)
-{
-    return free_pages;
-}
-
-uint64_t page_claimed(void)
-{
-    return claimed;
-}
-
-uint64_t page_scrub_pending(void)
-{
-    return dirty_pages;
 }

@@ -114,7 +114,7 @@ static long op_availheap(struct vcpu *v, struct domain *self, void *arg)
 
     if (h->node > 0)
         return fail(v, -EINVAL, "sysctl: availheap: there is no node {0}", (uint64_t)h->node, 0);
-    h->avail_bytes = page_free_count() << PAGE_SHIFT;
+    h->avail_bytes = page_counts.free << PAGE_SHIFT;
     if (h->min_bitwidth > PAGE_SHIFT && max_page << PAGE_SHIFT <= 1UL << MIN(h->min_bitwidth, 63u))
         h->avail_bytes = 0;
     return 0;
@@ -155,8 +155,8 @@ static long op_page_offline(struct vcpu *v, struct domain *self, void *arg)
 static long op_numainfo(struct vcpu *v, struct domain *self, void *arg)
 {
     struct xen_sysctl_numainfo *n = arg;
-    struct xen_sysctl_meminfo mem = {.memsize = page_total() << PAGE_SHIFT,
-                                     .memfree = page_free_count() << PAGE_SHIFT};
+    struct xen_sysctl_meminfo mem = {.memsize = page_counts.total << PAGE_SHIFT,
+                                     .memfree = page_counts.free << PAGE_SHIFT};
     uint32_t distance = LOCAL_DISTANCE;
 
     if ((n->meminfo != 0 || n->distance != 0) && n->num_nodes == 0)

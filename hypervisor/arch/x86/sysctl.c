@@ -34,10 +34,10 @@ static long op_physinfo(struct vcpu *v, struct domain *self, void *arg)
         .max_node_id = 0,
         .cpu_khz = (uint32_t)tsc_khz,
         .capabilities = XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_gnttab_v1 | XEN_SYSCTL_PHYSCAP_gnttab_v2,
-        .total_pages = page_total(),
-        .free_pages = page_free_count(),
-        .scrub_pages = page_scrub_pending(),
-        .outstanding_pages = page_claimed(),
+        .total_pages = page_counts.total,
+        .free_pages = page_counts.free,
+        .scrub_pages = page_counts.dirty,
+        .outstanding_pages = page_counts.claimed,
         .max_mfn = max_page - 1,
     };
     for (uint32_t i = 0; i < ARRAY_SIZE(words); i++)

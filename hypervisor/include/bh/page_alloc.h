@@ -66,10 +66,11 @@ void page_free_shared(void *shared);
 /* Reserves memory for a domain before it is built (XENMEM_claim_pages). */
 int must_check page_claim(struct domain *d, uint64_t pages);
 
-uint64_t page_total(void); /* pages that the allocator was given */
-uint64_t page_free_count(void);
-uint64_t page_claimed(void);
-uint64_t page_scrub_pending(void);
+/* What the allocator was given, and what of it is free, claimed, and free but to be scrubbed before a guest gets it. */
+struct page_counts {
+    uint64_t total, free, claimed, dirty;
+};
+extern struct page_counts page_counts; /* the allocator's to change */
 
 /* Small hypervisor objects, zeroed; at most a few pages. NULL: none. */
 void *must_check kalloc(size_t bytes);

@@ -23,7 +23,7 @@ static void end(struct domain *d)
 
 static void test_create_and_end_leaves_nothing(void **state)
 {
-    uint64_t before = page_free_count(), most = before;
+    uint64_t before = page_counts.free, most = before;
 
     for (int i = 0; i < 50; i++) {
         struct domain *d = fake_domain(false, 4, 64);
@@ -32,10 +32,10 @@ static void test_create_and_end_leaves_nothing(void **state)
         fake_run_work();
         end(d);
         if (!i)
-            most = page_free_count();
+            most = page_counts.free;
     }
     /* The first round may leave slab pages behind; no round leaves more. */
-    assert_int_equal(page_free_count(), most);
+    assert_int_equal(page_counts.free, most);
     assert_true(before - most < 8);
 }
 
@@ -82,11 +82,11 @@ static void test_creation_without_memory(void **state)
     struct domain *d;
 
     end(fake_domain(false, 2, 16));
-    before = page_free_count();
+    before = page_counts.free;
     while ((held[n] = page_alloc(0, 0)) != NULL)
         n++;
     for (unsigned int given = 0; given < 60 && given < n; given++) {
-        uint64_t left = page_free_count();
+        uint64_t left = page_counts.free;
 
         if (domain_create(&usual, &d) == 0) {
             end(d);
@@ -94,13 +94,13 @@ static void test_creation_without_memory(void **state)
             failures++;
             fake_run_work();
         }
-        assert_true(page_free_count() >= left);
+        assert_true(page_counts.free >= left);
         page_free(held[--n], 0);
     }
     assert_true(failures > 3);
     while (n)
         page_free(held[--n], 0);
-    assert_int_equal(page_free_count(), before);
+    assert_int_equal(page_counts.free, before);
 }
 
 static void test_list_is_ordered(void **state)

@@ -33,7 +33,7 @@ static void test_blocks_are_aligned_and_apart(void **state)
         struct page_info *pg;
         unsigned int order;
     } slot[SLOTS] = {0};
-    uint64_t before = page_free_count(), held = 0;
+    uint64_t before = page_counts.free, held = 0;
 
     srand(4);
     memset(taken, 0, sizeof(taken));
@@ -62,12 +62,12 @@ static void test_blocks_are_aligned_and_apart(void **state)
             slot[i].order = order;
             held += 1UL << order;
         }
-        assert_int_equal(page_free_count(), before - held);
+        assert_int_equal(page_counts.free, before - held);
     }
     for (int i = 0; i < SLOTS; i++)
         if (slot[i].pg)
             page_free(slot[i].pg, slot[i].order);
-    assert_int_equal(page_free_count(), before);
+    assert_int_equal(page_counts.free, before);
 }
 
 /* After everything is free again, the biggest block there was is there once more: buddies merged. */
@@ -96,7 +96,7 @@ static void test_impossible_orders(void **state)
 static void test_domain_accounting(void **state)
 {
     struct domain *d = fake_domain(false, 1, 10);
-    uint64_t before = page_free_count(), seen = 0;
+    uint64_t before = page_counts.free, seen = 0;
     struct page_info *a, *b;
     int refs = atomic_load(&d->refs);
 
@@ -117,13 +117,13 @@ static void test_domain_accounting(void **state)
     assert_int_equal(d->nr_listed, 10);
     give_back(&a[3]);
     assert_int_equal(d->tot_pages, 9);
-    assert_int_equal(page_free_count(), before - 9);
+    assert_int_equal(page_counts.free, before - 9);
     assert_null(a[3].owner);
     assert_non_null(page_alloc_domain(d, 0, 0));
     while (d->first_page)
         give_back(&frame_table[d->first_page]);
     assert_int_equal(d->tot_pages, 0);
-    assert_int_equal(page_free_count(), before);
+    assert_int_equal(page_counts.free, before);
     assert_int_equal(atomic_load(&d->refs), refs);
     fake_domain_end(d);
 }
@@ -167,7 +167,7 @@ static void test_scrubbing(void **state)
         assert_non_null(pg);
         assert_memory_equal(arch_map(page_to_mfn(pg)), zero, PAGE_SIZE);
     }
-    assert_true(page_scrub_pending() <= page_free_count());
+    assert_true(page_counts.dirty <= page_counts.free);
     fake_domain_end(d);
     fake_domain_end(e);
 }
@@ -182,7 +182,7 @@ static void test_tlb_is_flushed_before_reuse(void **state)
     fake_flushed = 0;
     give_back(pg);
     assert_int_equal(fake_flushed, 0);
-    left = page_free_count();
+    left = page_counts.free;
     for (uint64_t i = 0; i < left && !fake_flushed; i++) {
         again = page_alloc_domain(d, 0, 0);
         if (!again)
@@ -204,19 +204,19 @@ static void test_tlb_is_flushed_before_reuse(void **state)
 static void test_claims(void **state)
 {
     struct domain *d = fake_domain(false, 1, FAKE_PAGES), *e = fake_domain(false, 1, FAKE_PAGES);
-    uint64_t left = page_free_count();
+    uint64_t left = page_counts.free;
 
     assert_int_equal(page_claim(d, left + 1), -ENOMEM);
     assert_int_equal(page_claim(d, left - 4), 0);
     assert_int_equal(page_claim(d, 10), -EINVAL);
-    assert_int_equal(page_claimed(), left - 4);
+    assert_int_equal(page_counts.claimed, left - 4);
     assert_int_equal(page_claim(e, 5), -ENOMEM);
     assert_null(page_alloc_domain(e, 3, 0));
     assert_non_null(page_alloc_domain(e, 1, 0));
     assert_non_null(page_alloc_domain(d, 3, 0));
-    assert_int_equal(page_claimed(), left - 12);
+    assert_int_equal(page_counts.claimed, left - 12);
     assert_int_equal(page_claim(d, 0), 0);
-    assert_int_equal(page_claimed(), 0);
+    assert_int_equal(page_counts.claimed, 0);
     assert_non_null(page_alloc_domain(e, 3, 0));
     assert_int_equal(page_claim(d, 4), -EINVAL);
     fake_domain_end(d);
@@ -249,7 +249,7 @@ static void test_kalloc(void **state)
         size_t size;
         unsigned char mark;
     } slot[SLOTS];
-    uint64_t before = page_free_count();
+    uint64_t before = page_counts.free;
 
     srand(5);
     for (int step = 0; step < 20000; step++) {
@@ -273,7 +273,7 @@ static void test_kalloc(void **state)
     }
     for (int i = 0; i < SLOTS; i++)
         kfree(slot[i].p);
-    assert_int_equal(page_free_count(), before);
+    assert_int_equal(page_counts.free, before);
     kfree(NULL);
 }
 

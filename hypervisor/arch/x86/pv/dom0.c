@@ -172,7 +172,7 @@ static uint64_t bytes_to_pages(uint64_t bytes, bool less, uint64_t available)
 /* How much memory the domain gets: dom0_mem, or all but a part for the hypervisor and a first guest. */
 static uint64_t choose_pages(const struct builder *b)
 {
-    uint64_t available = page_free_count() + b->initrd_pages;
+    uint64_t available = page_counts.free + b->initrd_pages;
     uint64_t reserve = MIN(available / 16, (128UL << 20) >> PAGE_SHIFT) + 1024;
     uint64_t pages = options.dom0_mem ? bytes_to_pages(options.dom0_mem, options.dom0_mem_less, available)
                                       : available - reserve;
@@ -505,7 +505,7 @@ void dom0_build(const struct boot_info *boot)
     control_domain = b->d;
     create_vcpus(b);
     b->nr_pages = choose_pages(b);
-    b->d->max_pages = page_total();
+    b->d->max_pages = page_counts.total;
     plan_layout(b);
     allocate_memory(b);
     copy_kernel(b);
@@ -514,7 +514,7 @@ void dom0_build(const struct boot_info *boot)
     if (unpacked)
         page_free(unpacked, unpacked_order);
     b->d->max_pages =
-        options.dom0_mem_max ? MAX(b->nr_pages, options.dom0_mem_max >> PAGE_SHIFT) : page_total();
+        options.dom0_mem_max ? MAX(b->nr_pages, options.dom0_mem_max >> PAGE_SHIFT) : page_counts.total;
     grant_machine(b->d);
     start_vcpu(b, l4);
     printk(LOG_INFO, "control domain: %s kernel at %#lx, %lu MiB, %u vcpus, initrd %lu KiB",
