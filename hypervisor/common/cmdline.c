@@ -293,18 +293,14 @@ static bool read_dom0_mem(struct text *t, const struct option *o)
     struct options got = options;
 
     do {
-        uint64_t *amount = &got.dom0_mem;
-        bool *less = &got.dom0_mem_less;
+        struct memory_amount *amount = &got.dom0_mem;
 
-        if (take_word(t, "min:")) {
+        if (take_word(t, "min:"))
             amount = &got.dom0_mem_min;
-            less = &got.dom0_mem_min_less;
-        } else if (take_word(t, "max:")) {
+        else if (take_word(t, "max:"))
             amount = &got.dom0_mem_max;
-            less = &got.dom0_mem_max_less;
-        }
-        *less = take_char(t, '-');
-        if (!take_size(t, 10, amount))
+        amount->less = take_char(t, '-');
+        if (!take_size(t, 10, &amount->bytes))
             return false;
     } while (take_char(t, ','));
     if (at_end(t))

@@ -27,13 +27,17 @@ struct per_domain_choice {
     uint8_t dom0, domu;
 };
 
+struct memory_amount {
+    uint64_t bytes; /* 0: not given */
+    bool less;      /* all but that much */
+};
+
 /* Sizes in bytes. Defaults hold until cmdline_parse() ran. */
 struct options {
     uint32_t console; /* enum console_kind, or'ed */
     struct serial_option com[2];
-    uint64_t dom0_mem, dom0_mem_min, dom0_mem_max;            /* 0: not given. Negative amounts: *_less */
-    bool dom0_mem_less, dom0_mem_min_less, dom0_mem_max_less; /* "all but that much" */
-    uint32_t dom0_max_vcpus_min, dom0_max_vcpus;              /* 0: as many as CPUs */
+    struct memory_amount dom0_mem, dom0_mem_min, dom0_mem_max;
+    uint32_t dom0_max_vcpus_min, dom0_max_vcpus; /* 0: as many as CPUs */
     bool dom0_vcpus_pin;
     uint32_t maxcpus; /* 0: all */
     bool noreboot;

@@ -64,15 +64,15 @@ static void test_serial(void **state)
 static void test_dom0_mem(void **state)
 {
     assert_false(refused("dom0_mem=512M"));
-    assert_int_equal(options.dom0_mem, 512UL << 20);
+    assert_int_equal(options.dom0_mem.bytes, 512UL << 20);
     assert_false(refused("dom0_mem=4096"));
-    assert_int_equal(options.dom0_mem, 4096UL << 10);
+    assert_int_equal(options.dom0_mem.bytes, 4096UL << 10);
     assert_false(refused("dom0_mem=min:256M,max:2G,-1g"));
-    assert_int_equal(options.dom0_mem_min, 256UL << 20);
-    assert_int_equal(options.dom0_mem_max, 2UL << 30);
-    assert_int_equal(options.dom0_mem, 1UL << 30);
-    assert_true(options.dom0_mem_less);
-    assert_false(options.dom0_mem_max_less);
+    assert_int_equal(options.dom0_mem_min.bytes, 256UL << 20);
+    assert_int_equal(options.dom0_mem_max.bytes, 2UL << 30);
+    assert_int_equal(options.dom0_mem.bytes, 1UL << 30);
+    assert_true(options.dom0_mem.less);
+    assert_false(options.dom0_mem_max.less);
     assert_true(refused("dom0_mem=min:"));
     assert_true(refused("dom0_mem=1Q"));
     assert_true(refused("dom0_mem=99999999999999999999"));

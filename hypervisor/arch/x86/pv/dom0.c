@@ -160,11 +160,11 @@ static void plan_layout(struct builder *b)
     }
 }
 
-static uint64_t bytes_to_pages(uint64_t bytes, bool less, uint64_t available)
+static uint64_t amount_of(const struct memory_amount *amount, uint64_t available)
 {
-    uint64_t pages = bytes >> PAGE_SHIFT;
+    uint64_t pages = amount->bytes >> PAGE_SHIFT;
 
-    if (!less)
+    if (!amount->less)
         return pages;
     return pages < available ? available - pages : 0;
 }
@@ -174,13 +174,12 @@ static uint64_t choose_pages(const struct builder *b)
 {
     uint64_t available = page_counts.free + b->initrd_pages;
     uint64_t reserve = MIN(available / 16, (128UL << 20) >> PAGE_SHIFT) + 1024;
-    uint64_t pages = options.dom0_mem ? bytes_to_pages(options.dom0_mem, options.dom0_mem_less, available)
-                                      : available - reserve;
+    uint64_t pages = options.dom0_mem.bytes ? amount_of(&options.dom0_mem, available) : available - reserve;
 
-    if (options.dom0_mem_min)
-        pages = MAX(pages, bytes_to_pages(options.dom0_mem_min, options.dom0_mem_min_less, available));
-    if (options.dom0_mem_max)
-        pages = MIN(pages, bytes_to_pages(options.dom0_mem_max, options.dom0_mem_max_less, available));
+    if (options.dom0_mem_min.bytes)
+        pages = MAX(pages, amount_of(&options.dom0_mem_min, available));
+    if (options.dom0_mem_max.bytes)
+        pages = MIN(pages, amount_of(&options.dom0_mem_max, available));
     pages = MIN(pages, available - MIN(available, 2048UL));
     if (pages < MIN_PAGES + b->initrd_pages)
         panic("control domain: %lu MiB are free for it, it needs %lu MiB at least",
@@ -513,8 +512,9 @@ void dom0_build(const struct boot_info *boot)
     mfn_t l4 = build_tables(b);
     if (unpacked)
         page_free(unpacked, unpacked_order);
-    b->d->max_pages =
-        options.dom0_mem_max ? MAX(b->nr_pages, options.dom0_mem_max >> PAGE_SHIFT) : page_counts.total;
+    b->d->max_pages = page_counts.total;
+    if (options.dom0_mem_max.bytes)
+        b->d->max_pages = MAX(b->nr_pages, amount_of(&options.dom0_mem_max, page_counts.total));
     grant_machine(b->d);
     start_vcpu(b, l4);
     printk(LOG_INFO, "control domain: %s kernel at %#lx, %lu MiB, %u vcpus, initrd %lu KiB",
