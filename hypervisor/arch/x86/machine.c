@@ -45,9 +45,9 @@ static void print_machine(const struct boot_info *bi)
     uint64_t ram = 0;
 
     for (uint32_t i = 0; i < bi->e820.count; i++) {
-        const struct e820_entry *e = &bi->e820.entry[i];
+        const struct xen_e820entry *e = &bi->e820.entry[i];
 
-        printk(LOG_DEBUG, "Memory: %016lx to %016lx, type %u", e->start, e->start + e->size - 1, e->type);
+        printk(LOG_DEBUG, "Memory: %016lx to %016lx, type %u", e->addr, e->addr + e->size - 1, e->type);
         if (e->type == E820_RAM)
             ram += e->size;
     }

@@ -62,8 +62,8 @@ static bool allocator_ready;
 
 /* RAM that the direct map reaches. */
 #define for_each_ram(e, bi)                                                                                  \
-    for (const struct e820_entry *e = (bi)->e820.entry; e < (bi)->e820.entry + (bi)->e820.count; e++)        \
-        if (e->type == E820_RAM && e->start + e->size <= DIRECTMAP_LIMIT)
+    for (const struct xen_e820entry *e = (bi)->e820.entry; e < (bi)->e820.entry + (bi)->e820.count; e++)     \
+        if (e->type == E820_RAM && e->addr + e->size <= DIRECTMAP_LIMIT)
 
 static paddr_t image_pa(const char *symbol)
 {
@@ -93,7 +93,7 @@ static void boot_exclude(paddr_t start, paddr_t end)
 static void boot_memory_init(const struct boot_info *bi)
 {
     for_each_ram (e, bi) {
-        struct range r = {ROUND_UP(e->start, PAGE_SIZE), (e->start + e->size) & PAGE_MASK};
+        struct range r = {ROUND_UP(e->addr, PAGE_SIZE), (e->addr + e->size) & PAGE_MASK};
 
         if (r.start < r.end)
             boot_memory.free[boot_memory.count++] = r;
@@ -201,7 +201,7 @@ static void map_all_ram(const struct boot_info *bi)
     const paddr_t fixed_start = image_pa(image_start), fixed_end = image_pa(rodata_end);
 
     for_each_ram (e, bi) {
-        paddr_t start = e->start & PAGE_MASK, end = ROUND_UP(e->start + e->size, PAGE_SIZE);
+        paddr_t start = e->addr & PAGE_MASK, end = ROUND_UP(e->addr + e->size, PAGE_SIZE);
 
         if (start <= fixed_start && end >= fixed_end) {
             map_direct(start, fixed_start, PTE_HV_RW);
@@ -226,8 +226,8 @@ static paddr_t chunk_ram_end(const struct boot_info *bi, paddr_t chunk)
     paddr_t last = 0;
 
     for_each_ram (e, bi)
-        if (e->start < chunk + CHUNK_SIZE && e->start + e->size > chunk)
-            last = MAX(last, MIN(e->start + e->size, chunk + CHUNK_SIZE));
+        if (e->addr < chunk + CHUNK_SIZE && e->addr + e->size > chunk)
+            last = MAX(last, MIN(e->addr + e->size, chunk + CHUNK_SIZE));
     return last;
 }
 
@@ -281,7 +281,7 @@ const char *paging_init(const struct boot_info *bi)
 
     for_each_ram (e, bi) {
         ram += e->size;
-        max_page = MAX(max_page, (e->start + e->size) >> PAGE_SHIFT);
+        max_page = MAX(max_page, (e->addr + e->size) >> PAGE_SHIFT);
     }
     if (ram < MEMORY_MINIMUM)
         return "the machine has less than 64 MiB of memory";
@@ -432,8 +432,8 @@ void arch_share_m2p(void)
 void arch_memory_init(const struct boot_info *bi)
 {
     for_each_ram (e, bi)
-        claim_reserved(MAX(DIV_ROUND_UP(e->start, PAGE_SIZE), LOW_RESERVED >> PAGE_SHIFT),
-                       (e->start + e->size) >> PAGE_SHIFT);
+        claim_reserved(MAX(DIV_ROUND_UP(e->addr, PAGE_SIZE), LOW_RESERVED >> PAGE_SHIFT),
+                       (e->addr + e->size) >> PAGE_SHIFT);
     allocator_ready = true;
     for (unsigned int i = 0; i < boot_memory.count; i++)
         if (boot_memory.free[i].start < boot_memory.free[i].end)

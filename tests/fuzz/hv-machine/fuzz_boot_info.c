@@ -21,7 +21,7 @@ static const void *map(paddr_t pa, uint64_t size)
 static void check(const char *error, const struct boot_info *bi)
 {
     for (uint32_t i = 1; i < bi->e820.count; i++)
-        if (bi->e820.entry[i].start < bi->e820.entry[i - 1].start + bi->e820.entry[i - 1].size)
+        if (bi->e820.entry[i].addr < bi->e820.entry[i - 1].addr + bi->e820.entry[i - 1].size)
             abort();
     if (strnlen(bi->cmdline, sizeof(bi->cmdline)) == sizeof(bi->cmdline) || bi->nr_modules > BOOT_MAX_MODULES)
         abort();

@@ -18,7 +18,7 @@ static void adjacent_entries_merge(void **state)
     assert_true(e820_add(&m, 0x1000, 0x1000, E820_RAM));
     e820_sanitise(&m);
     assert_int_equal(m.count, 1);
-    assert_int_equal(m.entry[0].start, 0x1000);
+    assert_int_equal(m.entry[0].addr, 0x1000);
     assert_int_equal(m.entry[0].size, 0x2000);
 }
 
@@ -31,8 +31,8 @@ static void reserved_beats_ram(void **state)
     e820_sanitise(&m);
     assert_int_equal(m.count, 3);
     assert_int_equal(m.entry[1].type, E820_RESERVED);
-    assert_int_equal(m.entry[1].start, 0x2000);
-    assert_int_equal(m.entry[2].start, 0x3000);
+    assert_int_equal(m.entry[1].addr, 0x2000);
+    assert_int_equal(m.entry[2].addr, 0x3000);
     assert_int_equal(m.entry[2].size, 0x3000);
 }
 
@@ -53,7 +53,7 @@ static void an_entry_may_end_at_the_top(void **state)
     e820_add(&m, 0xfffffffffffff800UL, 0x5000, E820_RAM); /* runs over the end */
     e820_sanitise(&m);
     assert_int_equal(m.count, 1);
-    assert_int_equal(m.entry[0].start, 0xfffffffffffff000UL);
+    assert_int_equal(m.entry[0].addr, 0xfffffffffffff000UL);
     assert_int_equal(m.entry[0].size, 0x1000);
 }
 
@@ -73,8 +73,8 @@ static uint32_t naive_type(const struct e820_map *m, uint64_t at)
 
     for (unsigned int t = 0; t < ARRAY_SIZE(strict_to_lax); t++)
         for (uint32_t i = 0; i < m->count; i++)
-            if (m->entry[i].type == strict_to_lax[t] && at >= m->entry[i].start &&
-                at - m->entry[i].start < m->entry[i].size)
+            if (m->entry[i].type == strict_to_lax[t] && at >= m->entry[i].addr &&
+                at - m->entry[i].addr < m->entry[i].size)
                 return strict_to_lax[t];
     return 0;
 }
@@ -92,7 +92,7 @@ static void random_maps_follow_the_rule(void **state)
         m = given;
         e820_sanitise(&m);
         for (uint32_t i = 1; i < m.count; i++)
-            assert_true(m.entry[i].start >= m.entry[i - 1].start + m.entry[i - 1].size);
+            assert_true(m.entry[i].addr >= m.entry[i - 1].addr + m.entry[i - 1].size);
         for (uint64_t at = 0; at < 100; at++)
             assert_int_equal(naive_type(&m, at), naive_type(&given, at));
     }

@@ -126,7 +126,7 @@ static void mb1_old_memory_sizes(void **state)
     put32(INFO + 8, 65536);
     assert_null(multiboot1_parse(memory, MEMORY_SIZE, INFO, &bi));
     assert_int_equal(bi.e820.count, 2);
-    assert_int_equal(bi.e820.entry[1].start, 0x100000);
+    assert_int_equal(bi.e820.entry[1].addr, 0x100000);
     assert_int_equal(bi.e820.entry[1].size, 64UL << 20);
 }
 

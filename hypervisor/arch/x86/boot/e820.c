@@ -12,7 +12,7 @@ bool e820_add(struct e820_map *map, uint64_t start, uint64_t size, uint32_t type
         return false;
     if (start + size < start)
         size = -start; /* to the end of the address space */
-    map->entry[map->count++] = (struct e820_entry){start, size, type};
+    map->entry[map->count++] = (struct xen_e820entry){start, size, type};
     return true;
 }
 
@@ -33,9 +33,9 @@ static unsigned int rank(uint32_t type)
     }
 }
 
-static uint64_t end_of(const struct e820_entry *e)
+static uint64_t end_of(const struct xen_e820entry *e)
 {
-    return e->start + e->size - 1; /* inclusive: the last entry may end at 2^64 */
+    return e->addr + e->size - 1; /* inclusive: the last entry may end at 2^64 */
 }
 
 /* The most restrictive type that covers address `at`; false: none does. */
@@ -44,9 +44,9 @@ static bool type_at(const struct e820_map *map, uint64_t at, uint32_t *type)
     bool found = false;
 
     for (uint32_t i = 0; i < map->count; i++) {
-        const struct e820_entry *e = &map->entry[i];
+        const struct xen_e820entry *e = &map->entry[i];
 
-        if (at >= e->start && at <= end_of(e) && (!found || rank(e->type) > rank(*type))) {
+        if (at >= e->addr && at <= end_of(e) && (!found || rank(e->type) > rank(*type))) {
             *type = e->type;
             found = true;
         }
@@ -60,7 +60,7 @@ static uint64_t next_boundary(const struct e820_map *map, uint64_t at)
     uint64_t best = 0;
 
     for (uint32_t i = 0; i < map->count; i++) {
-        uint64_t start = map->entry[i].start, after = end_of(&map->entry[i]) + 1;
+        uint64_t start = map->entry[i].addr, after = end_of(&map->entry[i]) + 1;
 
         if (start > at && (best == 0 || start < best))
             best = start;
@@ -80,9 +80,9 @@ void e820_sanitise(struct e820_map *map)
 
         next = next_boundary(map, at);
         if (type_at(map, at, &type)) {
-            struct e820_entry *last = out.count ? &out.entry[out.count - 1] : NULL;
+            struct xen_e820entry *last = out.count ? &out.entry[out.count - 1] : NULL;
 
-            if (last && last->type == type && last->start + last->size == at)
+            if (last && last->type == type && last->addr + last->size == at)
                 last->size += next - at;
             else if (!e820_add(&out, at, next - at, type))
                 break; /* more pieces than we can hold: the rest is as if absent */

@@ -25,8 +25,7 @@ struct packed mb1_mod {
 };
 struct packed mb1_mmap {
     uint32_t size; /* of what follows */
-    uint64_t addr, len;
-    uint32_t type;
+    struct xen_e820entry entry;
 };
 
 enum {
@@ -43,8 +42,8 @@ struct packed mb2_tag {
     uint32_t type, size;
 };
 struct packed mb2_mmap_entry {
-    uint64_t addr, len;
-    uint32_t type, zero;
+    struct xen_e820entry entry;
+    uint32_t zero;
 };
 struct packed mb2_framebuffer {
     struct mb2_tag tag;
@@ -161,7 +160,7 @@ static const char *mb1_memory(const struct memory *m, const struct mb1_info *inf
 
         if (!e || e->size < sizeof(*e) - sizeof(e->size))
             return "the boot loader's memory map is broken";
-        if (!e820_add(&bi->e820, e->addr, e->len, e->type))
+        if (!e820_add(&bi->e820, e->entry.addr, e->entry.size, e->entry.type))
             return "the boot loader's memory map has more than 128 entries";
         pos += (uint64_t)e->size + sizeof(e->size);
     }
@@ -213,7 +212,7 @@ static const char *mb2_memory(const struct memory *m, uint64_t pa, uint32_t size
 
         if (!e)
             return "the boot loader's memory map lies outside memory";
-        if (!e820_add(&bi->e820, e->addr, e->len, e->type))
+        if (!e820_add(&bi->e820, e->entry.addr, e->entry.size, e->entry.type))
             return "the boot loader's memory map has more than 128 entries";
     }
     return NULL;

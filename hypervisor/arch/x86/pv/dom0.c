@@ -407,9 +407,9 @@ static void deny_ports(struct domain *d, uint16_t first, uint16_t last)
 static void deny_memory(struct domain *d)
 {
     for (uint32_t i = 0; i < boot_info.e820.count; i++) {
-        const struct e820_entry *e = &boot_info.e820.entry[i];
-        uint64_t first = MAX(DIV_ROUND_UP(e->start, PAGE_SIZE), 0x100UL),
-                 end = (e->start + e->size) >> PAGE_SHIFT;
+        const struct xen_e820entry *e = &boot_info.e820.entry[i];
+        uint64_t first = MAX(DIV_ROUND_UP(e->addr, PAGE_SIZE), 0x100UL),
+                 end = (e->addr + e->size) >> PAGE_SHIFT;
 
         if (e->type == E820_RAM && first < end && rangeset_remove(d->iomem_caps, first, end - 1))
             refuse("no memory for its I/O memory rights");

@@ -73,14 +73,12 @@ static long op_memory_map(struct vcpu *v, struct domain *d, void *arg)
     return rc;
 }
 
-_Static_assert(sizeof(struct e820_entry) == sizeof(struct xen_e820entry), "asm/e820.h");
-
 static long op_machine_memory_map(struct vcpu *v, struct domain *d, void *arg)
 {
     struct xen_memory_map *map = arg;
 
     map->nr_entries = MIN(map->nr_entries, boot_info.e820.count);
-    if (copy_to_guest(v, map->buffer, boot_info.e820.entry, map->nr_entries * sizeof(struct e820_entry)))
+    if (copy_to_guest(v, map->buffer, boot_info.e820.entry, map->nr_entries * sizeof(struct xen_e820entry)))
         return fail(v, -EFAULT, "machine_memory_map: cannot write {0} entries to {1}", map->nr_entries,
                     map->buffer);
     return 0;

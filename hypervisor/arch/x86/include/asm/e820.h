@@ -1,8 +1,9 @@
-/* The machine's memory map, as the firmware gave it (entries have the ABI's layout for XENMEM_machine_memory_map). */
+/* The machine's memory map, as the firmware gave it; its entries are the ABI's, which are the firmware's. */
 #ifndef ASM_E820_H
 #define ASM_E820_H
 
 #include <bh/types.h>
+#include <public/memory.h>
 
 #define BOOT_MAX_E820 128
 
@@ -14,14 +15,9 @@ enum e820_type {
     E820_UNUSABLE = 5,
 };
 
-struct packed e820_entry {
-    uint64_t start, size;
-    uint32_t type;
-};
-
 struct e820_map {
     uint32_t count;
-    struct e820_entry entry[BOOT_MAX_E820];
+    struct xen_e820entry entry[BOOT_MAX_E820];
 };
 
 /* Sorts, and resolves overlaps in favour of the more restrictive type; drops empty entries. */
