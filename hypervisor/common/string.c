@@ -46,13 +46,6 @@ size_t strnlen(const char *s, size_t max)
     return n;
 }
 
-int strcmp(const char *a, const char *b)
-{
-    while (*a && *a == *b)
-        a++, b++;
-    return (int)(unsigned char)*a - (int)(unsigned char)*b;
-}
-
 int strncmp(const char *a, const char *b, size_t n)
 {
     while (n && *a && *a == *b)
