@@ -112,8 +112,6 @@ static const struct subop ops[] = {
     [XEN_MC_physcpuinfo] = SUBOP(op_physcpuinfo, xen_mc_physcpuinfo, ARG_INOUT),
 };
 
-_Static_assert(offsetof(struct xen_mc, u) == COMMAND_HEAD, "a command's argument follows its head");
-
 DECLARE_HYPERCALL(do_mca)
 {
     uint32_t cmd;

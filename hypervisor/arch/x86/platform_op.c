@@ -310,8 +310,6 @@ static const struct subop ops[] = {
     [XENPF_resource_op] = SUBOP(op_resource_op, xenpf_resource_op, ARG_IN),
 };
 
-_Static_assert(offsetof(struct xen_platform_op, u) == COMMAND_HEAD, "a command's argument follows its head");
-
 DECLARE_HYPERCALL(do_platform_op)
 {
     uint32_t cmd;

@@ -1,7 +1,7 @@
 /*
  * Machine checks: the ABI of the hypercall mca (Xen 4.17: arch-x86/xen-mca.h), for the control domain.
  *
- *   long mca(struct xen_mc *)
+ *   long mca(struct { uint32_t cmd, interface_version; struct xen_mc_* of the command; } *)
  *
  * Of its records only the CPUs' descriptions are here: the hypervisor keeps none of errors (arch/x86/mca.c).
  */
@@ -60,15 +60,6 @@ struct xen_mc_physcpuinfo {
     uint32_t ncpus; /* IN: room; OUT: how many there are */
     uint32_t _pad0;
     uint64_t info; /* array of struct mcinfo_logical_cpu; 0: only the number */
-};
-
-struct xen_mc {
-    uint32_t cmd, interface_version;
-    union {
-        struct xen_mc_fetch mc_fetch;
-        struct xen_mc_physcpuinfo mc_physcpuinfo;
-        uint8_t pad[144];
-    } u;
 };
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * The platform: the ABI of platform_op (Xen 4.17), for the control domain.
  *
- *   long platform_op(struct xen_platform_op *)
+ *   long platform_op(struct { uint32_t cmd, interface_version; struct xenpf_* of the command; } *)
  */
 #ifndef PUBLIC_PLATFORM_H
 #define PUBLIC_PLATFORM_H
@@ -123,25 +123,6 @@ struct xenpf_resource_entry {
 struct xenpf_resource_op {
     uint32_t nr_entries, cpu;
     uint64_t entries; /* struct xenpf_resource_entry * */
-};
-
-struct xen_platform_op {
-    uint32_t cmd;
-    uint32_t interface_version; /* XENPF_INTERFACE_VERSION */
-    union {
-        struct xenpf_settime32 settime32;
-        struct xenpf_settime64 settime64;
-        struct xenpf_read_memtype read_memtype;
-        struct xenpf_firmware_info firmware_info;
-        struct xenpf_enter_acpi_sleep enter_acpi_sleep;
-        struct xenpf_getidletime getidletime;
-        struct xenpf_pcpuinfo pcpu_info;
-        struct xenpf_pcpu_version pcpu_version;
-        struct xenpf_cpu_ol cpu_ol;
-        struct xenpf_core_parking core_parking;
-        struct xenpf_resource_op resource_op;
-        uint8_t pad[128];
-    } u;
 };
 
 #endif
