@@ -459,7 +459,7 @@ static struct domain *target_of(struct vcpu *v, const struct xen_domctl *op, boo
 static long run(struct vcpu *v, const struct domctl_row *row, struct domain *d, struct xen_domctl *op)
 {
     if (row == NULL)
-        return fail(v, -ENOSYS, "domctl: operation {0} is not offered (domain {1})", op->cmd, d->id);
+        return fail(v, -ENOSYS, "domctl: operation {0} is not offered (domain {1})", op->cmd, op->domain);
     if ((row->flags & DOMCTL_OTHER) && d == v->domain)
         return fail(v, -EINVAL, "domctl: operation {0} on the caller's own domain", op->cmd, 0);
     return row->handler(v, d, op);
