@@ -11,8 +11,8 @@ name = "$1"
 kernel = "$guests/vmlinuz"
 ramdisk = "$guests/initrd.img"
 cmdline = "console=hvc0 root=/dev/xvda bulkhead.name=$1 bulkhead.udev=no bulkhead.ip=$2/24 xen_blkfront.max_ring_page_order=2 quiet loglevel=3"
-memory = 160
-maxmem = 160
+memory = 256
+maxmem = 256
 vcpus = 2
 disk = [ "format=qcow2, vdev=xvda, access=rw, target=/root/$1.qcow2" ]
 vif = [ "mac=00:16:3e:77:00:0${2##*.}, bridge=br0" ]
