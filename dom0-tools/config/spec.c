@@ -145,6 +145,7 @@ static bool disk_flag(struct spec *s, const char *word)
         {"no-discard", "discard", 0},
         {"removable", "removable", 1},
         {"direct-io-safe", "direct-io-safe", 1},
+        {"secure-erase", "secure-erase", 1},
         {"colo", "colo", 1},
         {"no-colo", "colo", 0},
     };
@@ -347,7 +348,8 @@ char *vif_spec_print(const struct value *map)
 
 void spec_normalise(struct value *list)
 {
-    static const char *const flags[] = {"direct-io-safe", "discard", "removable", "colo", "trusted"};
+    static const char *const flags[] = {"direct-io-safe", "discard",      "removable",
+                                        "colo",           "secure-erase", "trusted"};
 
     for (unsigned int i = 0; list->type == VALUE_LIST && i < list->count; i++)
         for (unsigned int f = 0; f < sizeof(flags) / sizeof(flags[0]); f++) {

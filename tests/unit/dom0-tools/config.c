@@ -348,6 +348,26 @@ static void test_cpuid(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(bh_cpuid_parse(bad[i], rules, 4, &wrong), -EINVAL);
     assert_int_equal(bh_cpuid_parse("host,tm=0,tm=0,tm=0,tm=0,tm=0", rules, 4, &wrong), -E2BIG);
+
+/* A word without a value that is not known as a flag would be taken for the target. */
+static void flags_of_a_disk_are_read_as_they_are_printed(void **state)
+{
+    static const char spec[] = "format=raw,vdev=xvda,access=rw,direct-io-safe,no-discard,removable,iops=20,"
+                               "bandwidth=1000,burst=500,secure-erase,target=/img/a";
+    struct doc *doc = read_text("");
+    struct value *disk = disk_spec_parse(doc, "disk", 1, spec);
+    char *printed = disk ? disk_spec_print(disk) : NULL;
+    struct bh_disk out = {0};
+
+    assert_non_null(printed);
+    assert_string_equal(printed, spec);
+    assert_true(disk_from_map(doc, disk, &out));
+    assert_true(out.secure_erase && out.no_discard && out.removable && out.direct_io_safe);
+    assert_int_equal(out.burst_ms, 500);
+    bh_disk_free(&out);
+    free(printed);
+    value_free(disk);
+    doc_free(doc);
 }
 
 static void test_schema(void **state)
@@ -369,6 +389,17 @@ int main(void)
         cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_devids),       cmocka_unit_test(test_cpuid),
         cmocka_unit_test(test_schema),       cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
+
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_libvirt),
+        cmocka_unit_test(test_all_mistakes),
+        cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_devids),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
+        cmocka_unit_test(flags_of_a_disk_are_read_as_they_are_printed),
     };
 
     return cmocka_run_group_tests_name("dom0-tools/config", tests, NULL, NULL);
