@@ -9,7 +9,7 @@ name = "small"
 kernel = "/root/guest.elf"
 memory = 32
 extra = "run=$1"
-disk = [ "format=raw,vdev=xvda,access=rw,target=/root/small.img${2:+,$2}" ]
+disk = [ "format=raw,vdev=xvda,access=rw,${2:+$2,}target=/root/small.img" ]
 vif = [ "mac=00:16:3e:77:02:02,bridge=br0${3:+,$3}" ]
 END
     truncate -s 32M /root/small.img

@@ -348,6 +348,7 @@ static void test_cpuid(void **state)
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(bh_cpuid_parse(bad[i], rules, 4, &wrong), -EINVAL);
     assert_int_equal(bh_cpuid_parse("host,tm=0,tm=0,tm=0,tm=0,tm=0", rules, 4, &wrong), -E2BIG);
+}
 
 /* A word without a value that is not known as a flag would be taken for the target. */
 static void flags_of_a_disk_are_read_as_they_are_printed(void **state)
@@ -389,16 +390,6 @@ int main(void)
         cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_overrides),
         cmocka_unit_test(test_devids),       cmocka_unit_test(test_cpuid),
         cmocka_unit_test(test_schema),       cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
-
-        cmocka_unit_test(test_full),
-        cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_libvirt),
-        cmocka_unit_test(test_all_mistakes),
-        cmocka_unit_test(test_many_at_once),
-        cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_devids),
-        cmocka_unit_test(test_schema),
-        cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
         cmocka_unit_test(flags_of_a_disk_are_read_as_they_are_printed),
     };
 
