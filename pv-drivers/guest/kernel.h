@@ -24,7 +24,7 @@ int hostile_net(unsigned number);
 int control_requests(struct netfront *n, uint32_t address, unsigned seconds);
 
 /* The network: address in network order; serves ping, echo (7), discard (9) and chargen (19) until seconds
- * have passed. watch, if not NULL, sees every frame first. */
+ * have passed or a key is pressed. watch, if not NULL, sees every frame first. */
 typedef void frame_watch(const struct netfront *n, const uint8_t *frame, unsigned bytes);
 int net_serve(struct netfront *n, uint32_t address, unsigned seconds, frame_watch *watch);
 /* Connects to a discard server and sends megabytes. */

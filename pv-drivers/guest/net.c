@@ -1,6 +1,7 @@
 /* Ethernet, ARP, IPv4 and ICMP echo for the small kernel: as much as it takes to be a peer in a test. */
 #include "net.h"
 
+#include "../frontend/console.h"
 #include "../frontend/event.h"
 
 #define TYPE_IPV4     0x0800
@@ -198,7 +199,7 @@ int net_serve(struct netfront *front, uint32_t address, unsigned seconds, frame_
         return -1;
     stack.watch = watch;
     send_arp(&stack, 1, front->mac, address);
-    while (fe_now() < end)
+    while (fe_now() < end && console_read() < 0)
         turn(&stack);
     print("served; %lu transmit errors, %lu receive errors\n", front->tx_errors, front->rx_errors);
     return front->tx_errors || front->rx_errors ? -1 : 0;

@@ -105,7 +105,7 @@ static void accept(struct net *n, uint32_t address, const uint8_t *tcp, const ui
     s->resend_at = fe_now() + RESEND_TIME;
 }
 
-/* Takes over what the other side acknowledges. */
+/* Takes over what the other side acknowledges. bare: the segment says nothing else, not even another window. */
 static void acknowledge(struct tcp_session *s, uint32_t ack, bool bare)
 {
     uint32_t sent = s->next - s->una, acked = ack - s->una;
@@ -169,6 +169,7 @@ void tcp_input(struct net *n, const uint8_t *ip, unsigned header, unsigned bytes
         s->state = TCP_FREE;
         return;
     }
+    bool same_window = s->window == net_get16(tcp + 14);
     s->window = net_get16(tcp + 14);
     if (s->state == TCP_SYN_SENT && (flags & FLAG_SYN) && ack == s->una + 1) {
         s->expected = sequence + 1;
@@ -181,7 +182,7 @@ void tcp_input(struct net *n, const uint8_t *ip, unsigned header, unsigned bytes
     if (s->state < TCP_ESTABLISHED || (flags & FLAG_SYN))
         return;
     if (flags & FLAG_ACK)
-        acknowledge(s, ack, bytes - header == offset);
+        acknowledge(s, ack, bytes - header == offset && same_window);
     take_data(s, tcp + offset, bytes - header - offset, sequence, flags & FLAG_FIN);
 }
 

@@ -28,20 +28,24 @@ ended_well() { # ended_well COUNT: so many commands ended well and none badly, a
 small_gone() {
     ! bh domid small
 }
-services() { # ping, and what was sent to TCP echo comes back the same
+services() { # ping, and what was sent to TCP echo comes back the same; then the guest is told to end
     wait_for 60 ping -c 1 -W 1 10.77.0.9 || return
     head -c 4M /dev/urandom >/root/sent
-    timeout 120 socat -t 5 TCP:10.77.0.9:7 STDIO </root/sent >/root/back && cmp /root/sent /root/back && echo "echo: 4 MiB came back" &&
-        timeout 120 socat -u /root/sent TCP:10.77.0.9:9 && timeout 60 socat -u TCP:10.77.0.9:19 STDOUT | head -c 2M | wc -c | grep -x 2097152
+    timeout 500 socat -t 60 TCP:10.77.0.9:7 STDIO </root/sent >/root/back
+    cmp /root/sent /root/back && echo "echo: 4 MiB came back" &&
+        timeout 200 socat -u /root/sent TCP:10.77.0.9:9 && timeout 200 socat -u TCP:10.77.0.9:19 STDOUT | head -c 2M | wc -c | grep -x 2097152
+    local status=$?
+    echo | socat -u STDIN "UNIX-CONNECT:/run/bulkhead/console/$(bh domid small).sock"
+    return $status
 }
 ours() {
-    small "disk,write+7,verify+7,discard+0+64,flush,serve+10.77.0.9+90,off" && services && ended_well 6
+    small "disk,write+7,verify+7,discard+0+64,flush,serve+10.77.0.9+900,off" && services && ended_well 6
 }
 step "small kernel on our back ends" ours
 grep -a SMALL /tmp/step.out
 linux() {
     modprobe -a xen-blkback xen-netback
-    small "disk,write+7,verify+7,flush,serve+10.77.0.9+90,off" backendtype=phy backendtype=linux && services && ended_well 5
+    small "disk,write+7,verify+7,flush,serve+10.77.0.9+900,off" backendtype=phy backendtype=linux && services && ended_well 5
 }
 step "small kernel on Linux' back ends" linux
 hostile() {

@@ -385,11 +385,16 @@ static void test_schema(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full),         cmocka_unit_test(test_conversions),
-        cmocka_unit_test(test_libvirt),      cmocka_unit_test(test_all_mistakes),
-        cmocka_unit_test(test_many_at_once), cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_devids),       cmocka_unit_test(test_cpuid),
-        cmocka_unit_test(test_schema),       cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_conversions),
+        cmocka_unit_test(test_libvirt),
+        cmocka_unit_test(test_all_mistakes),
+        cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_devids),
+        cmocka_unit_test(test_cpuid),
+        cmocka_unit_test(test_schema),
+        cmocka_unit_test(old_disk_prefixes_leave_out_the_format),
         cmocka_unit_test(flags_of_a_disk_are_read_as_they_are_printed),
     };
 
