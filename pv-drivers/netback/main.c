@@ -340,6 +340,8 @@ static int open_interface(struct netback *n, int *tap)
     if (rc == 0 && !joined)
         rc = join_network(n, why, sizeof(why));
     if (rc) {
+        if (*tap >= 0)
+            tap_release(*tap); /* or a refused interface would stay, and the next one not get its name */
         log_line("%s", why);
         device_hotplug_error(&n->vif.device, why);
     }
