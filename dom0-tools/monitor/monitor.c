@@ -18,12 +18,15 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <libgen.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,7 +43,8 @@
 static const struct {
     const char *kind, *program;
 } kinds[] = {{"qdisk", "bh-blkback"}, {"bhnet", "bh-netback"}};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+#define KINDS    (sizeof(kinds) / sizeof(kinds[0]))
+#define KIND_NET 1
 
 struct backend {
     unsigned int kind, domid, devid;
@@ -116,10 +120,10 @@ static void adopt(struct backend *b, int lock)
         b->pidfd = syscall(SYS_pidfd_open, b->pid, 0);
 }
 
-static void run_backend(const struct backend *b, int lock)
+static void run_backend(const struct backend *b, int lock, const char *interface)
 {
-    char path[600], domid[16], devid[16], own[16], store[96], number[16];
-    int length = snprintf(number, sizeof(number), "%d\n", getpid());
+    char path[600], domid[16], devid[16], own[16], store[96], note[48];
+    int length = snprintf(note, sizeof(note), "%d\n%.15s\n", getpid(), interface ? interface : "");
 
     snprintf(path, sizeof(path), "%s/%s", m.program_dir, kinds[b->kind].program);
     snprintf(domid, sizeof(domid), "%u", b->domid);
@@ -127,8 +131,8 @@ static void run_backend(const struct backend *b, int lock)
     snprintf(own, sizeof(own), "%u", m.domid);
     snprintf(store, sizeof(store), "/local/domain/%u/backend/%s/%u/%u", m.domid, kinds[b->kind].kind,
              b->domid, b->devid);
-    if (ftruncate(lock, 0) < 0 || pwrite(lock, number, length, 0) != length)
-        daemon_log("cannot write the pid of a back end: %s", strerror(errno));
+    if (ftruncate(lock, 0) < 0 || pwrite(lock, note, length, 0) != length)
+        daemon_log("cannot note the pid of a back end: %s", strerror(errno));
     /* The lock stays with the process that is executed: it ends when that ends. */
     fcntl(lock, F_SETFD, 0);
     execl(path, kinds[b->kind].program, "--domid", domid, "--devid", devid, "--path", store,
@@ -155,6 +159,16 @@ static void tell_store(const struct backend *b, const char *why)
     free(there);
 }
 
+/* The name of a network device's interface, as its back end chooses it. */
+static char *interface_of(const struct backend *b)
+{
+    char *name = backend_node(b, "vifname");
+
+    if (!name && asprintf(&name, "vif%u.%u", b->domid % 100000, b->devid % 10000) < 0)
+        name = NULL;
+    return name;
+}
+
 static void start_backend(struct backend *b)
 {
     bool busy;
@@ -165,9 +179,12 @@ static void start_backend(struct backend *b)
     if (busy) {
         adopt(b, lock);
     } else {
+        char *interface = b->kind == KIND_NET ? interface_of(b) : NULL;
+
         b->pid = fork();
         if (b->pid == 0)
-            run_backend(b, lock);
+            run_backend(b, lock, interface);
+        free(interface);
         if (b->pid > 0)
             b->pidfd = syscall(SYS_pidfd_open, b->pid, 0);
     }
@@ -273,6 +290,23 @@ static void look_at_device(struct backend *b)
     free(status);
 }
 
+/* The interface outlives a back end that is killed, and nobody else would remove it. `lock` names it: run_backend(). */
+static void remove_interface(int lock)
+{
+    struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
+    char note[48] = "";
+    int fd;
+
+    if (pread(lock, note, sizeof(note) - 1, 0) <= 0 || sscanf(note, "%*d %15s", request.ifr_name) != 1 ||
+        !if_nametoindex(request.ifr_name))
+        return;
+    fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) == 0)
+        ioctl(fd, TUNSETPERSIST, 0);
+    if (fd >= 0)
+        close(fd);
+}
+
 /* Ends the storage daemon that a killed back end left, and removes the files of a device that is no more. */
 static void remove_leftovers(const struct backend *b)
 {
@@ -327,6 +361,8 @@ static void sweep(void)
         lock = b.kind < KINDS && !front ? lock_backend(&b, &busy) : -1;
         if (lock >= 0 && !busy) {
             remove_leftovers(&b);
+            if (b.kind == KIND_NET)
+                remove_interface(lock);
             snprintf(path, sizeof(path), "%s/backends/%s", bh_run_dir(), entry->d_name);
             unlink(path);
         }
