@@ -63,13 +63,15 @@ END
     cat /var/lib/bulkhead/guest/initrd.img /tmp/orders.cpio >"$1"
 }
 
+free_now() { bh info --json | sed -n 's/.*"free_memory_kib": *\([0-9]*\).*/\1/p'; }
+
 # What is free, in KiB, the table of Dom0's own mappings of grants counted in: it keeps the size that it needed once, until
-# Dom0 ends. Bulkhead tells how large it is; on Xen it is not known, and not counted.
+# Dom0 ends. Bulkhead tells how large it is (in many lines while guests run); on Xen it is not known, and not counted.
 free_kib() {
     local pages
     bh debug-keys g
     pages=$(bh dmesg | sed -n "s/.*Grant table of domain 0:.* (in \([0-9]*\) pages).*/\1/p" | tail -n 1)
-    echo $(($(bh info --json | sed -n 's/.*"free_memory_kib": *\([0-9]*\).*/\1/p') + ${pages:-0} * 4))
+    echo $(($(free_now) + ${pages:-0} * 4))
 }
 
 log_of() { echo "/var/log/bulkhead/console/guest-$1.log"; }
