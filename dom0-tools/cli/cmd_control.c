@@ -349,8 +349,6 @@ static int print_domains(struct call *call, yajl_gen gen, unsigned int pool, int
 
     if (named_list_get(call, &list))
         return failed(call);
-    if (!gen)
-        printf("%-33s %4s %6s %4s\n", "Name", "ID", "Weight", "Cap");
     for (unsigned int i = 0; i < list.count; i++) {
         const struct bh_domain *d = &list.domains[i];
         struct bh_sched s;
@@ -366,6 +364,11 @@ static int print_domains(struct call *call, yajl_gen gen, unsigned int pool, int
     return 0;
 }
 
+static void print_heading(void)
+{
+    printf("%-33s %4s %6s %4s\n", "Name", "ID", "Weight", "Cap");
+}
+
 /* Pools with this scheduler, and their domains; `pool` and `only` (< 0: all) narrow it down. */
 static int sched_list(struct call *call, unsigned int sched_id, int pool, int only)
 {
@@ -379,11 +382,15 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
     gen = call->json ? json_begin() : NULL;
     if (gen)
         yajl_gen_array_open(gen);
+    else if (only >= 0)
+        print_heading(); /* also when another scheduler has it: xl's words */
     for (unsigned int i = 0; i < count && !rc; i++) {
         if (list[i].scheduler != sched_id || (pool >= 0 && list[i].id != (unsigned int)pool))
             continue;
         if (!gen && only < 0)
             rc = print_pool(call, &list[i]);
+        if (!gen && only < 0 && !rc)
+            print_heading();
         if (!rc)
             rc = print_domains(call, gen, list[i].id, only);
     }
@@ -408,6 +415,26 @@ static bool sched_number(struct call *call, char letter, const char *what, unsig
     return true;
 }
 
+/* A pool that has another scheduler. */
+static int no_parameters(struct call *call, const struct bh_cpupool *pool)
+{
+    char name[256];
+
+    pool_name(pool, name, sizeof(name));
+    if (call->json) {
+        yajl_gen gen = json_begin();
+
+        yajl_gen_map_open(gen);
+        json_pair(gen, "name", name);
+        json_pair(gen, "scheduler", bh_scheduler_name(pool->scheduler));
+        yajl_gen_map_close(gen);
+        json_end(gen);
+        return 0;
+    }
+    printf("Cpupool %s: [sched params unavailable]\n", name);
+    return 0;
+}
+
 static int sched_pool(struct call *call, unsigned int sched_id, unsigned int pool)
 {
     struct bh_cpupool *list;
@@ -428,7 +455,7 @@ static int sched_pool(struct call *call, unsigned int sched_id, unsigned int poo
         return failed(call);
     for (unsigned int i = 0; i < count && !rc; i++)
         if (list[i].id == pool)
-            rc = print_pool(call, &list[i]);
+            rc = list[i].scheduler == sched_id ? print_pool(call, &list[i]) : no_parameters(call, &list[i]);
     bh_cpupool_list_free(list, count);
     return rc;
 }
