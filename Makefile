@@ -57,13 +57,26 @@ endef
 
 include $(wildcard hypervisor/module.mk xenstore/module.mk pv-drivers/module.mk dom0-tools/module.mk tests/module.mk)
 
-.PHONY: all programs packages clean distclean
+.PHONY: all programs packages install clean distclean
 all: hypervisor programs
 programs: $(PROGRAMS) $(LIBRARIES)
 
 # Installs what packages.list names, if anything of it is missing.
 packages:
 	@tests/install-packages
+
+# Dom0's side. The hook prepares kernels for guests when Debian installs them.
+INSTALL_TO := $(DESTDIR)$(PREFIX)
+install: programs
+	install -d $(INSTALL_TO)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(INSTALL_TO)/share/man/man5 $(INSTALL_TO)/share/man/man8 \
+	    $(INSTALL_TO)/share/bash-completion/completions $(DESTDIR)$(SYSCONFDIR)/kernel/postinst.d
+	cp -d $(filter $(BUILD)/bin/%,$(PROGRAMS)) $(INSTALL_TO)/bin
+	cp -d $(wildcard $(BUILD)/lib/lib*.so $(BUILD)/lib/lib*.so.*) $(DESTDIR)$(LIBDIR)
+	install -m 644 $(BUILD)/lib/bulkhead.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(BUILD)/man/*.5 $(INSTALL_TO)/share/man/man5
+	install -m 644 $(BUILD)/man/*.8 $(INSTALL_TO)/share/man/man8
+	install -m 644 $(BUILD)/share/bh.bash-completion $(INSTALL_TO)/share/bash-completion/completions/bh
+	install dom0-tools/kernel-postinst $(DESTDIR)$(SYSCONFDIR)/kernel/postinst.d/bulkhead
 
 clean:
 	rm -rf $(BUILD)

@@ -2,7 +2,8 @@
 
 # xz, shared with the hypervisor.
 BH_XZ_SRC := hypervisor/common/lzma2.c hypervisor/common/xz.c
-BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c pv.c create.c \
+BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c kernel_cache.c blake2b.c \
+              pv.c create.c \
               device.c domain.c machine.c dump.c cpuid.c) $(BH_XZ_SRC)
 BH_CONFIG_CORE := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c)
 # For tests: with XML inside. The programs load it when they need it.
@@ -77,6 +78,7 @@ BH_TEST_LIBS := $(BH_LIB_LIBS) $(BH_CONFIG_LIBS) -lpthread
 BH_UNIT := tests/unit/dom0-tools
 $(eval $(call host_test,dom0-tools-create,$(BH_UNIT)/create.c $(BH_UNIT)/fake.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))
 $(eval $(call host_test,dom0-tools-pv,$(BH_UNIT)/pv.c $(BH_UNIT)/fake.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))
+$(eval $(call host_test,dom0-tools-kernels,$(BH_UNIT)/kernels.c $(BH_UNIT)/fake.c $(BH_LIB_SRC),-I.,$(BH_TEST_LIBS)))
 $(eval $(call host_test,dom0-tools-config,$(BH_UNIT)/config.c $(BH_CONFIG_SRC) $(BH_LIB_SRC),-I. $(XML2_CFLAGS), \
     $(BH_TEST_LIBS)))
 $(eval $(call host_test,dom0-tools-console,$(BH_UNIT)/console.c dom0-tools/consoled/ring.c dom0-tools/consoled/log.c, \

@@ -100,6 +100,7 @@ int console_run(struct call *call, unsigned int domid);
 
 /* handlers */
 int cmd_create(struct call *call);
+int cmd_prepare_kernel(struct call *call);
 int cmd_config_update(struct call *call);
 int cmd_config(struct call *call);
 int cmd_list(struct call *call);

@@ -1,4 +1,4 @@
-/* create, config-update, config: configurations in, domains out. */
+/* create, prepare-kernel, config-update, config: configurations in, domains out. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -151,6 +151,16 @@ static int create(struct call *call, const struct bh_config *config)
     if (call->values['F'])
         wait_for_end(call, domid);
     return 0;
+}
+
+int cmd_prepare_kernel(struct call *call)
+{
+    int status = 0;
+
+    for (unsigned int i = 0; i < call->count; i++)
+        if (bh_prepare_kernel(call->h, call->args[i]))
+            status = failed(call);
+    return status;
 }
 
 int cmd_create(struct call *call)

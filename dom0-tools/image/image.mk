@@ -20,9 +20,17 @@ $(IMAGES)/guest.ext4: $(IMAGES)/guest-base.stamp $(IMAGE)/disk $(IMAGE)/modules.
 	$(IMAGE)/disk --base $(IMAGES)/guest-base --label guest --free 96 --output $@ --overlay $(IMAGE)/overlay-common \
 	    --overlay $(IMAGE)/overlay-guest --kernel-version $(KERNEL_VERSION) --modules guest
 
+# The guests' kernel is prepared (bh prepare-kernel), as it is on a machine where it was installed.
+$(IMAGES)/prepared.stamp: $(KERNEL) $(BUILD)/bin/bh $(LIBBULKHEAD_UNPACK)
+	rm -rf $(IMAGES)/prepared
+	BULKHEAD_RUN_DIR=$(IMAGES)/prepared-run BULKHEAD_CACHE_DIR=$(IMAGES)/prepared/var/cache/bulkhead \
+	    sh -c 'mkdir -p $$BULKHEAD_CACHE_DIR && $(BUILD)/bin/bh prepare-kernel $<'
+	@touch $@
+
 # Our programs lie in /usr/local, the guests' kernel, initrd and root in /var/lib/bulkhead/guest.
 DOM0_DISK = $(IMAGE)/disk --base $(IMAGES)/dom0-base --label dom0 --free 512 --overlay $(IMAGE)/overlay-common \
-    --overlay $(IMAGE)/overlay-dom0 --kernel-version $(KERNEL_VERSION) --modules dom0 \
+    --overlay $(IMAGE)/overlay-dom0 \
+    --overlay $(IMAGES)/prepared --kernel-version $(KERNEL_VERSION) --modules dom0 \
     $(foreach program,$(filter $(BUILD)/bin/%,$(IMAGE_PROGRAMS)),--file $(program):usr/local/bin/$(notdir $(program))) \
     $(foreach library,$(filter $(BUILD)/lib/lib%.so $(BUILD)/lib/lib%.so.1 $(BUILD)/lib/lib%.so.4,$(IMAGE_PROGRAMS)),--file $(library):usr/local/lib/$(notdir $(library))) \
     --file /bin/busybox:usr/bin/busybox \
@@ -30,7 +38,8 @@ DOM0_DISK = $(IMAGE)/disk --base $(IMAGES)/dom0-base --label dom0 --free 512 --o
     --file $(IMAGES)/initrd-$(KERNEL_VERSION).cpio:var/lib/bulkhead/guest/initrd.img \
     --file $(IMAGES)/guest.ext4:var/lib/bulkhead/guest/root.img
 $(IMAGES)/dom0.ext4: $(IMAGES)/dom0-base.stamp $(IMAGES)/guest.ext4 $(IMAGES)/initrd-$(KERNEL_VERSION).cpio \
-    $(IMAGE)/disk $(IMAGE)/modules.list $(call overlay_files,dom0) $(IMAGE_PROGRAMS)
+    $(IMAGE)/disk $(IMAGE)/modules.list $(call overlay_files,dom0) $(IMAGE_PROGRAMS) \
+    $(IMAGES)/prepared.stamp
 	$(DOM0_DISK) --output $@
 
 .PHONY: image

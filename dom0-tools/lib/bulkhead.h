@@ -191,6 +191,8 @@ int bh_cpupool_remove_cpu(struct bh *h, unsigned int id, unsigned int cpu);
 int bh_cpupool_free_cpus(struct bh *h, struct bh_cpumap *out);
 int bh_cpupool_move(struct bh *h, unsigned int domid, unsigned int id);
 
+/* Unpacks a kernel file and keeps the result, so that creating a PV guest with it need not. -ENOEXEC: no PV kernel. */
+int bh_prepare_kernel(struct bh *h, const char *path);
 /* Writes an ELF core of the domain (section layout of Xen's dump format) to path. */
 int bh_dump_core(struct bh *h, unsigned int domid, const char *path);
 

@@ -111,11 +111,8 @@ static int open_initrd(struct build *b)
 
 static int read_files(struct build *b)
 {
-    char cache[400];
-    int rc;
+    int rc = image_load(b->h, b->config->kernel, false, &b->image);
 
-    snprintf(cache, sizeof(cache), "%s/kernels", bh_run_dir());
-    rc = image_load(b->h, b->config->kernel, cache, &b->image);
     if (rc)
         return rc;
     rc = pv_kernel_parse(b->h, b->image.data, b->image.size, &b->kernel);

@@ -163,9 +163,25 @@ struct image {
     size_t mapping_size;
     int fd; /* of that file; meaningful with mapping only */
 };
-/* Reads a kernel file, taking the ELF file out of a bzImage. cache_dir NULL: unpack each time. */
-int image_load(struct bh *h, const char *path, const char *cache_dir, struct image *out);
+#define KERNEL_LIMIT (1UL << 30)
+/* Reads a kernel file, taking the ELF file out of a bzImage, from the cache if it is there. It is kept there then;
+ * with must_keep it is an error if it cannot be. */
+int image_load(struct bh *h, const char *path, bool must_keep, struct image *out);
 void image_free(struct image *image);
+
+/* ---- unpacked kernels that are kept: kernel_cache.c ---- */
+
+#define CACHE_NAME 65 /* a digest as text */
+struct stat;
+void blake2b_256(const uint8_t *data, size_t size, uint8_t out[32]);
+/* What the unpacked kernel of a packed file is called. */
+void cache_name(const uint8_t *data, size_t size, char name[CACHE_NAME]);
+/* The same of a file that was seen before, without reading it. False: it was not. */
+bool cache_recall(const struct stat *st, char name[CACHE_NAME]);
+void cache_remember(const struct stat *st, const char *name);
+/* False: there is none that is whole. */
+bool cache_get(const char *name, struct image *out);
+int cache_put(struct bh *h, const char *name, const uint8_t *data, size_t size);
 /* Finds and unpacks the payload of a bzImage held in memory. *out is malloc'ed. -ENOEXEC: not a bzImage. */
 int bzimage_unpack(struct bh *h, const uint8_t *data, size_t size, uint8_t **out, size_t *out_size);
 int unpack_any(struct bh *h, const uint8_t *data, size_t size, size_t limit, uint8_t **out, size_t *out_size);
@@ -214,5 +230,6 @@ void devices_forget(struct bh *h, unsigned int domid);
 
 /* Where state lives. */
 const char *bh_run_dir(void);
+const char *bh_cache_dir(void);
 
 #endif

@@ -4,9 +4,7 @@
  * Nothing in the file is trusted: every offset and size is checked against the file before it is used, every
  * address against the guest, and the number of segments and notes is bounded.
  *
- * Unpacking a stock kernel takes a hundred times longer than anything else in creating a domain, so the ELF
- * file is kept in a cache directory under the identity of the packed file (device, inode, size, times); it is
- * replaced when the kernel file changes and mapped when it is there.
+ * What was unpacked is kept (kernel_cache.c).
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -15,7 +13,6 @@
 #include <unistd.h>
 #include "internal.h"
 
-#define KERNEL_LIMIT  (1UL << 30)
 #define ADDRESS_LIMIT (1UL << 40) /* of a segment, in the guest's physical memory */
 
 /* Offsets in the setup header of a bzImage. */
@@ -107,55 +104,46 @@ static int map_file(struct bh *h, const char *path, struct image *out, struct st
     return 0;
 }
 
-/* The cache is a help and no more: its failures are not errors. */
-static bool cache_get(struct bh *h, const char *path, struct image *out)
+static int unpack(struct bh *h, const uint8_t *data, size_t size, struct image *out)
 {
-    struct stat st;
-    unsigned long left = h->inject_left;
-    bool found;
-
-    if (access(path, R_OK))
-        return false;
-    h->inject_left = 0;
-    found = map_file(h, path, out, &st) == 0;
-    h->inject_left = left;
-    if (!found)
-        bh_error_clear(h);
-    return found;
+    if (size > 8 && data[0] == 0x1f && data[1] == 0x8b)
+        return unpack_any(h, data, size, KERNEL_LIMIT, &out->data, &out->size);
+    return bzimage_unpack(h, data, size, &out->data, &out->size);
 }
 
-static void cache_put(const char *dir, const char *path, const uint8_t *data, size_t size)
+/* The name is made of the bytes that are unpacked, whoever writes the file meanwhile. */
+static int load_packed(struct bh *h, const uint8_t *bytes, size_t size, const char *path, bool must_keep,
+                       char name[CACHE_NAME], struct image *out)
 {
-    char temporary[512];
-    int fd;
+    uint8_t *data = bh_alloc(h, 1, size, "the kernel file");
+    int rc;
 
-    mkdir(bh_run_dir(), 0755);
-    mkdir(dir, 0700);
-    if (snprintf(temporary, sizeof(temporary), "%s/.new.XXXXXX", dir) >= (int)sizeof(temporary))
-        return;
-    fd = mkstemp(temporary);
-    if (fd < 0)
-        return;
-    for (size_t done = 0; done < size;) {
-        ssize_t put = write(fd, data + done, size - done);
-
-        if (put <= 0) {
-            close(fd);
-            unlink(temporary);
-            return;
-        }
-        done += put;
+    if (!data)
+        return -h->error;
+    memcpy(data, bytes, size);
+    cache_name(data, size, name);
+    if (cache_get(name, out)) {
+        free(data);
+        return 0;
     }
-    close(fd);
-    if (rename(temporary, path) < 0)
-        unlink(temporary);
+    rc = unpack(h, data, size, out);
+    free(data);
+    if (rc)
+        return bh_because(h, "reading the kernel %s", path);
+    rc = cache_put(h, name, out->data, out->size);
+    if (rc && must_keep) {
+        image_free(out);
+        return bh_because(h, "keeping the unpacked kernel %s", path);
+    }
+    bh_error_clear(h);
+    return 0;
 }
 
-int image_load(struct bh *h, const char *path, const char *cache_dir, struct image *out)
+int image_load(struct bh *h, const char *path, bool must_keep, struct image *out)
 {
     struct image packed = {0};
     struct stat st;
-    char cached[512] = "";
+    char name[CACHE_NAME];
     int rc = map_file(h, path, &packed, &st);
 
     memset(out, 0, sizeof(*out));
@@ -165,23 +153,26 @@ int image_load(struct bh *h, const char *path, const char *cache_dir, struct ima
         *out = packed;
         return 0;
     }
-    if (cache_dir)
-        snprintf(cached, sizeof(cached), "%s/%lx-%lx-%lx-%lx.%lx", cache_dir, st.st_dev, st.st_ino,
-                 st.st_size, st.st_mtim.tv_sec, st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec);
-    if (*cached && cache_get(h, cached, out)) {
-        image_free(&packed);
-        return 0;
+    if (!cache_recall(&st, name) || !cache_get(name, out)) {
+        rc = load_packed(h, packed.data, packed.size, path, must_keep, name, out);
+        if (!rc)
+            cache_remember(&st, name);
     }
-    if (packed.size > 8 && packed.data[0] == 0x1f && packed.data[1] == 0x8b)
-        rc = unpack_any(h, packed.data, packed.size, KERNEL_LIMIT, &out->data, &out->size);
-    else
-        rc = bzimage_unpack(h, packed.data, packed.size, &out->data, &out->size);
     image_free(&packed);
+    return rc;
+}
+
+int bh_prepare_kernel(struct bh *h, const char *path)
+{
+    struct image image;
+    struct pv_kernel kernel;
+    int rc = image_load(h, path, true, &image);
+
     if (rc)
-        return bh_because(h, "reading the kernel %s", path);
-    if (*cached)
-        cache_put(cache_dir, cached, out->data, out->size);
-    return 0;
+        return rc;
+    rc = pv_kernel_parse(h, image.data, image.size, &kernel);
+    image_free(&image);
+    return rc ? bh_because(h, "the kernel %s cannot run as a PV guest", path) : 0;
 }
 
 /* ---- ELF ---- */

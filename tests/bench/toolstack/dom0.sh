@@ -11,7 +11,12 @@ END
 echo 'kernel = "/root/small.elf"' >/root/small.cfg
 echo 'memory = 8' >>/root/small.cfg
 
-for row in create-first create-again; do
+for row in create-prepared create-cold create-again; do
+    if [ $row = create-cold ]; then
+        rm -rf /var/cache/bulkhead/kernels /run/bulkhead/kernels
+        sync
+        echo 3 >/proc/sys/vm/drop_caches
+    fi
     timed $row $tool create /root/stock.cfg >/root/out 2>&1
     sleep 20
     tail -n 1 /root/out

@@ -29,6 +29,7 @@ static int set_up(void **state)
 
     assert_non_null(mkdtemp(dir));
     setenv("BULKHEAD_RUN_DIR", dir, 1);
+    setenv("BULKHEAD_CACHE_DIR", dir, 1);
     snprintf(kernel_path, sizeof(kernel_path), "%s/kernel", dir);
     snprintf(initrd_path, sizeof(initrd_path), "%s/initrd", dir);
     kernel = fake_kernel(&size);
