@@ -100,8 +100,8 @@ static bool map_entry(int fd, struct image *out)
         munmap(memory, st.st_size);
         return false;
     }
-    *out = (struct image){
-        .data = memory, .size = size, .mapping = memory, .mapping_size = st.st_size, .fd = fd};
+    *out =
+        (struct image){.data = memory, .size = size, .mapping = memory, .mapping_size = st.st_size, .fd = fd};
     return true;
 }
 
@@ -200,8 +200,8 @@ int cache_put(struct bh *h, const char *name, const uint8_t *data, size_t size)
 
 static void link_path(const struct stat *st, char *out, size_t size)
 {
-    snprintf(out, size, "%s/kernels/%lx-%lx-%lx-%lx.%lx-%lx.%lx", bh_run_dir(), st->st_dev, st->st_ino, st->st_size,
-             st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+    snprintf(out, size, "%s/kernels/%lx-%lx-%lx-%lx.%lx-%lx.%lx", bh_run_dir(), st->st_dev, st->st_ino,
+             st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
 bool cache_recall(const struct stat *st, char name[CACHE_NAME])

@@ -22,8 +22,8 @@ static void install(uint8_t mark)
     FILE *out = fopen(path, "w");
 
     kernel[0x2000] = mark;
-    assert_int_equal(lzma_easy_buffer_encode(0, LZMA_CHECK_CRC32, NULL, kernel, kernel_size, file + 0xa00, &length,
-                                             sizeof(file) - 0xa00),
+    assert_int_equal(lzma_easy_buffer_encode(0, LZMA_CHECK_CRC32, NULL, kernel, kernel_size, file + 0xa00,
+                                             &length, sizeof(file) - 0xa00),
                      LZMA_OK);
     memcpy(file + 0x202, "HdrS\x0f\x02", 6);
     memcpy(file + 0x24c, &length, 4);
