@@ -219,7 +219,7 @@ void cache_remember(const struct stat *st, const char *name)
     char path[512];
 
     /* A file that was just written can still be changed without its times telling. */
-    if (st->st_ctim.tv_sec + 2 > time(NULL))
+    if (labs(time(NULL) - st->st_ctim.tv_sec) <= 2)
         return;
     mkdir(bh_run_dir(), 0755);
     snprintf(path, sizeof(path), "%s/kernels", bh_run_dir());
