@@ -52,6 +52,7 @@ static void add_block(uint64_t h[8], const uint8_t *block, uint64_t length, bool
     memcpy(v + 8, start, sizeof(start));
     v[12] ^= length;
     v[14] ^= last ? ~0UL : 0;
+#pragma GCC unroll 12
     for (unsigned int round = 0; round < 12; round++) {
         const uint8_t *o = order[round % 10];
 
