@@ -1,13 +1,13 @@
 # Runs in Dom0: two stock guests, one of them with a disk and a card behind each back end that is compared.
 #
-# usage: dom0.sh clock|count      prints lines "ROW back-end what value unit", or "MARKED ..." as guest.sh tells
+# usage: dom0.sh clock|count ROWS      prints lines "ROW back-end what value unit", or "MARKED ..." as guest.sh tells
 #
 # The machine has, behind Dom0's root, a disk of three partitions and two of the guests' roots. Disks of "main", each on
 # a file in memory and on a partition: xvdb and xvde ours, xvdc and xvdf QEMU's qdisk, xvdd and xvdg Linux' xen-blkback.
 # Cards of both guests: on br0 behind Linux' xen-netback, on br1 ours. xl makes the qdisks, the rest is made by writing
 # the store's nodes.
 set -u
-mode=$1
+mode=$1 rows=$2
 root=/var/lib/bulkhead/guest
 ram=/run/ram
 cd /root
@@ -70,7 +70,7 @@ linux_card() { # linux_card DOMID
 
 guest() { # guest NAME MEMORY ROOT-DISK DISKS-OF-XL: built, paused; its number in $domid
     local order
-    order=$(base64 -w 0 <<<"exec bash /root/guest.sh $1 $mode")
+    order=$(base64 -w 0 <<<"exec bash /root/guest.sh $1 $mode $(printf %q "$rows")")
     cat >"$1.cfg" <<END
 name = "$1"
 kernel = "$root/vmlinuz"

@@ -1,10 +1,10 @@
-# Runs in a guest: usage: guest.sh main|peer clock|count
+# Runs in a guest: usage: guest.sh main|peer clock|count ROWS
 #
 # "clock": fio, iperf3 and ping, and a line "ROW back-end what value unit" for each.
 # "count": tests/bench/drivers/load between markers, and a line "MARKED back-end what units" for each, in order.
 exec 2>&1
 cd /root
-role=$1 mode=$2
+role=$1 mode=$2 rows=$3
 address=$([ "$role" = main ] && echo 3 || echo 2) # in 10.9.0.0/24 behind Linux' netback, 10.9.1.0/24 behind ours
 modprobe -q xen-netfront
 for ((try = 0; try < 300; try++)); do
@@ -22,6 +22,10 @@ if [ "$role" = peer ]; then
     exec ./load serve
 fi
 
+chosen() { # chosen BACK-END WHAT
+    [[ "$1 $2" =~ $rows ]]
+}
+
 wrong() {
     echo "WRONG $*"
 }
@@ -32,6 +36,7 @@ row() { # row BACK-END WHAT VALUE UNIT
 
 job() { # job BACK-END DEVICE PLACE READ-OR-WRITE NAME SECONDS FIO-ARGUMENTS...: MB/s of sequential jobs, else per second
     local who=$1 device=$2 name=$3-$5 field=7 unit=MB/s
+    chosen "$who" "$name" || return 0
     [[ $4 == *write ]] && field=48
     [[ $4 == rand* ]] && field=$((field + 1)) unit=/s
     row "$who" "$name" "$(fio --name=x --filename="/dev/$device" --rw="$4" --direct=1 --ioengine=libaio --time_based \
@@ -61,17 +66,18 @@ packets() { # received datagrams a second
 net_clock() { # net_clock BACK-END NET
     local dom0=10.9.$2.1 peer=10.9.$2.2
     ping -c 1 -W 5 $peer >/dev/null
-    row "$1" tcp-to-dom0 "$(iperf3 -J -t 2 -c $dom0 | received)" Mbit/s
-    row "$1" tcp-from-dom0 "$(iperf3 -J -t 2 -R -c $dom0 | received)" Mbit/s
-    row "$1" tcp-to-guest "$(iperf3 -J -t 2 -c $peer | received)" Mbit/s
-    row "$1" udp-to-dom0 "$(iperf3 -J -u -b 0 -l 64 -t 1 -c $dom0 | packets)" /s
-    row "$1" udp-from-dom0 "$(iperf3 -J -u -b 0 -l 64 -t 1 -R -c $dom0 | packets)" /s
-    row "$1" ping-dom0 "$(ping -q -c 100 -i 0.01 $dom0 | sed -n 's,^rtt.* = [^/]*/\([^/]*\)/.*,\1,p')" ms
-    row "$1" ping-guest "$(ping -q -c 100 -i 0.01 $peer | sed -n 's,^rtt.* = [^/]*/\([^/]*\)/.*,\1,p')" ms
+    chosen "$1" tcp-to-dom0 && row "$1" tcp-to-dom0 "$(iperf3 -J -t 2 -c $dom0 | received)" Mbit/s
+    chosen "$1" tcp-from-dom0 && row "$1" tcp-from-dom0 "$(iperf3 -J -t 2 -R -c $dom0 | received)" Mbit/s
+    chosen "$1" tcp-to-guest && row "$1" tcp-to-guest "$(iperf3 -J -t 2 -c $peer | received)" Mbit/s
+    chosen "$1" udp-to-dom0 && row "$1" udp-to-dom0 "$(iperf3 -J -u -b 0 -l 64 -t 1 -c $dom0 | packets)" /s
+    chosen "$1" udp-from-dom0 && row "$1" udp-from-dom0 "$(iperf3 -J -u -b 0 -l 64 -t 1 -R -c $dom0 | packets)" /s
+    chosen "$1" ping-dom0 && row "$1" ping-dom0 "$(ping -q -c 100 -i 0.01 $dom0 | sed -n 's,^rtt.* = [^/]*/\([^/]*\)/.*,\1,p')" ms
+    chosen "$1" ping-guest && row "$1" ping-guest "$(ping -q -c 100 -i 0.01 $peer | sed -n 's,^rtt.* = [^/]*/\([^/]*\)/.*,\1,p')" ms
 }
 
 counted() { # counted BACK-END WHAT UNIT LOAD-ARGUMENTS...: UNIT is what one of the units to divide by has of load's count
     local who=$1 what=$2 unit=$3 got
+    chosen "$who" "$what" || return 0
     shift 3
     got=$(./load "$@") || { wrong "$who $what: $got"; return; }
     echo "MARKED $who $what $((${got#COUNTED } / unit))"
