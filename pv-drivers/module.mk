@@ -1,10 +1,10 @@
 # Split drivers: the back ends (user space of Dom0), the front end library and the small guest kernel on it.
-PV_COMMON := $(addprefix pv-drivers/common/,log.c xenio_linux.c store_xen.c device.c stats.c sandbox.c options.c serve.c)
-PV_LIBS   := -lxenstore -lseccomp
+PV_COMMON := $(addprefix pv-drivers/common/,log.c xenio_linux.c store_xen.c device.c stats.c sandbox.c options.c serve.c uring.c)
+PV_LIBS   := -lxenstore -lseccomp -luring
 
 BLKBACK_SOURCES := $(addprefix pv-drivers/blkback/,main.c vbd.c request.c grants.c image.c image_file.c image_nbd.c \
                    storage_daemon.c qcow2.c)
-$(eval $(call program,bh-blkback,$(BLKBACK_SOURCES) $(PV_COMMON),,-luring -lnbd $(PV_LIBS)))
+$(eval $(call program,bh-blkback,$(BLKBACK_SOURCES) $(PV_COMMON),,-lnbd $(PV_LIBS)))
 
 NETBACK_SOURCES := $(addprefix pv-drivers/netback/,main.c vif.c packet.c steering.c spoof.c tap.c)
 $(eval $(call program,bh-netback,$(NETBACK_SOURCES) $(PV_COMMON),,$(PV_LIBS)))
@@ -48,7 +48,7 @@ $(eval $(call host_test,pv-packet,$(PV_TEST)/test_packet.c $(PV_PACKET),,))
 $(eval $(call host_test,pv-device,$(PV_TEST)/test_device.c $(PV_TEST)/fake_store.c pv-drivers/common/device.c \
 	pv-drivers/common/log.c,,))
 $(eval $(call host_test,pv-vif,$(PV_TEST)/test_vif.c $(PV_FAKE) $(PV_PACKET) pv-drivers/netback/vif.c \
-	pv-drivers/common/log.c,,))
+	pv-drivers/common/log.c pv-drivers/common/uring.c,,-luring))
 $(eval $(call host_test,pv-io-abi,$(addprefix $(PV_TEST)/,test_io_abi.c abi_ours.c abi_xens.c),,))
 
 PV_FUZZ := tests/fuzz/pv-drivers

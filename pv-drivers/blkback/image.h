@@ -1,8 +1,8 @@
 /*
  * A disk image: something that takes reads, writes, flushes and discards and says later how they ended.
  *
- * An image_io belongs to its caller again once done() was called; done() is called from image_reap(), never
- * from image_submit(). Requests run in any order. A flush covers what was done before it was submitted.
+ * An image_io belongs to its caller again once done() was called; done() is called from reap() or from uring_run(), never
+ * from submit(). Requests run in any order. A flush covers what was done before it was submitted.
  */
 #ifndef BLKBACK_IMAGE_H
 #define BLKBACK_IMAGE_H
@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
+
+#include "../common/uring.h"
 
 enum image_op { IMAGE_READ, IMAGE_WRITE, IMAGE_FLUSH, IMAGE_DISCARD, IMAGE_ZERO };
 
@@ -22,6 +24,8 @@ struct image_io {
     unsigned niov;
     void (*done)(struct image_io *io, int error); /* error: 0 or -errno */
     /* the image's own: */
+    struct uring_op ring;
+    struct image *image;
     uint64_t finished; /* bytes moved */
     void *buffer;
     int error;
@@ -32,11 +36,11 @@ struct image;
 
 struct image_ops {
     void (*submit)(struct image *i, struct image_io *io);
-    /* Hands everything submitted to the kernel or server. */
-    void (*kick)(struct image *i);
     /* Calls done() for what has finished; -errno when the image is lost. */
     int (*reap)(struct image *i);
-    /* For poll(): the descriptor, and the events to wait for. */
+    /* Lets requests go on for at most so long, when nobody else does. */
+    void (*wait)(struct image *i, int timeout_ms);
+    /* The descriptor that tells of work for reap(), and the events to wait for; NULL: uring_run() does it all. */
     int (*fd)(const struct image *i, short *events);
     /* Looks at the size again. */
     int (*resize)(struct image *i);
@@ -58,6 +62,7 @@ struct image_config {
     const char *format;  /* "raw" or "qcow2" */
     const char *overlay; /* NULL: none */
     const char *run_dir;
+    struct uring *uring; /* what the transfers of files go through */
     bool read_only;
     bool direct;
     bool block_discard;

@@ -16,11 +16,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <liburing.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,6 @@
 
 #include "../common/log.h"
 
-#define RING_ENTRIES    256
 #define LOCK_WAIT_MS    30000
 #define LOCK_POLL_MS    10
 #define QEMU_LOCK_FIRST 100
@@ -42,7 +40,7 @@
 
 struct image_file {
     struct image image;
-    struct io_uring ring;
+    struct uring *uring;
     int direct; /* -1: none */
     int buffered;
     unsigned align;
@@ -69,21 +67,27 @@ static bool aligned(const struct image_file *f, const struct image_io *io)
     return true;
 }
 
-static struct io_uring_sqe *next_sqe(struct image_file *f)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&f->ring);
-    while (!sqe) {
-        io_uring_submit(&f->ring);
-        sqe = io_uring_get_sqe(&f->ring);
-    }
-    return sqe;
-}
-
 static void prepare_zero(struct image_file *f, struct io_uring_sqe *sqe, struct image_io *io)
 {
     uint64_t left = io->bytes - io->finished;
     unsigned now = left < ZERO_BYTES ? (unsigned)left : ZERO_BYTES;
     io_uring_prep_write(sqe, f->buffered, f->zeroes, now, io->offset + io->finished);
+}
+
+/* Direct I/O from and to memory that is pinned already spares Linux to find and pin its pages. */
+static void prepare_transfer(struct image_file *f, struct io_uring_sqe *sqe, struct image_io *io)
+{
+    uint64_t at = io->offset + io->finished;
+    int fd = aligned(f, io) ? f->direct : f->buffered;
+    bool fixed = io->niov == 1 && uring_is_fixed(f->uring, io->iov);
+    if (fixed && io->op == IMAGE_READ)
+        io_uring_prep_read_fixed(sqe, fd, io->iov->iov_base, (unsigned)io->iov->iov_len, at, 0);
+    else if (fixed)
+        io_uring_prep_write_fixed(sqe, fd, io->iov->iov_base, (unsigned)io->iov->iov_len, at, 0);
+    else if (io->op == IMAGE_READ)
+        io_uring_prep_readv(sqe, fd, io->iov, io->niov, at);
+    else
+        io_uring_prep_writev(sqe, fd, io->iov, io->niov, at);
 }
 
 static void queue(struct image_file *f, struct image_io *io)
@@ -94,39 +98,25 @@ static void queue(struct image_file *f, struct image_io *io)
         f->writes = io;
         return;
     }
-    struct io_uring_sqe *sqe = next_sqe(f);
+    struct io_uring_sqe *sqe = uring_sqe(f->uring);
     uint64_t at = io->offset + io->finished;
-    int fd = (io->op == IMAGE_READ || io->op == IMAGE_WRITE) && aligned(f, io) ? f->direct : f->buffered;
     switch (io->op) {
     case IMAGE_READ:
-        io_uring_prep_readv(sqe, fd, io->iov, io->niov, at);
-        break;
     case IMAGE_WRITE:
-        io_uring_prep_writev(sqe, fd, io->iov, io->niov, at);
+        prepare_transfer(f, sqe, io);
         break;
     case IMAGE_FLUSH:
-        io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(sqe, f->buffered, IORING_FSYNC_DATASYNC);
         break;
     case IMAGE_DISCARD:
-        io_uring_prep_fallocate(sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
+        io_uring_prep_fallocate(sqe, f->buffered, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at,
                                 (off_t)io->bytes);
         break;
     case IMAGE_ZERO:
         prepare_zero(f, sqe, io);
         break;
     }
-    io_uring_sqe_set_data(sqe, io);
-}
-
-static void submit(struct image *i, struct image_io *io)
-{
-    io->finished = 0;
-    queue(file_of(i), io);
-}
-
-static void kick(struct image *i)
-{
-    io_uring_submit(&file_of(i)->ring);
+    uring_own(sqe, &io->ring, 0);
 }
 
 /* Drops the first bytes of the transfer, which are done. */
@@ -171,31 +161,35 @@ static void complete(struct image_file *f, struct image_io *io, int result)
         queue(f, io);
 }
 
+static void transferred(struct uring_op *op, int result)
+{
+    struct image_io *io = (struct image_io *)((char *)op - offsetof(struct image_io, ring));
+    complete(file_of(io->image), io, result);
+}
+
+static void submit(struct image *i, struct image_io *io)
+{
+    io->finished = 0;
+    io->image = i;
+    io->ring.done = transferred;
+    queue(file_of(i), io);
+}
+
 static int reap(struct image *i)
 {
     struct image_file *f = file_of(i);
-    struct io_uring_cqe *cqe;
     while (f->writes) {
         struct image_io *io = f->writes;
         f->writes = io->next;
         ssize_t moved = pwritev(f->buffered, io->iov, (int)io->niov, (off_t)(io->offset + io->finished));
         complete(f, io, moved < 0 ? -errno : (int)moved);
     }
-    while (io_uring_peek_cqe(&f->ring, &cqe) == 0) {
-        struct image_io *io = io_uring_cqe_get_data(cqe);
-        int result = cqe->res;
-        io_uring_cqe_seen(&f->ring, cqe);
-        complete(f, io, result);
-    }
-    if (io_uring_sq_ready(&f->ring))
-        io_uring_submit(&f->ring);
     return 0;
 }
 
-static int poll_fd(const struct image *i, short *events)
+static void wait_for_some(struct image *i, int timeout_ms)
 {
-    *events = POLLIN;
-    return ((const struct image_file *)i)->ring.ring_fd;
+    uring_run(file_of(i)->uring, timeout_ms);
 }
 
 static int find_size(struct image_file *f)
@@ -225,7 +219,7 @@ static void finish(struct image *i)
 }
 
 static const struct image_ops file_ops = {
-    .submit = submit, .kick = kick, .reap = reap, .fd = poll_fd, .resize = resize, .finish = finish};
+    .submit = submit, .reap = reap, .wait = wait_for_some, .resize = resize, .finish = finish};
 
 /* What O_DIRECT asks for, and the sector size that writes should keep to. */
 static void find_alignment(struct image_file *f)
@@ -335,16 +329,12 @@ int image_file_open(const struct image_config *c, struct image **out, char *why,
     if (!f)
         return -ENOMEM;
     f->image.ops = &file_ops;
+    f->uring = c->uring;
     f->buffered = f->direct = -1;
     f->zeroes = calloc(1, ZERO_BYTES);
     int rc = f->zeroes ? open_descriptors(f, c, why, why_bytes) : -ENOMEM;
     if (rc == 0)
         rc = check_kind(f, c, why, why_bytes);
-    if (rc == 0) {
-        rc = io_uring_queue_init(RING_ENTRIES, &f->ring, 0);
-        if (rc)
-            snprintf(why, why_bytes, "setting up io_uring: %s", strerror(-rc));
-    }
     if (rc) {
         dispose(f);
         return rc;

@@ -112,10 +112,6 @@ static void submit(struct image *i, struct image_io *io)
     }
 }
 
-static void kick(struct image *i)
-{
-}
-
 static int reap(struct image *i)
 {
     struct image_nbd *n = nbd_of(i);
@@ -142,6 +138,11 @@ static int poll_fd(const struct image *i, short *events)
     return nbd_aio_get_fd(n->nbd);
 }
 
+static void wait_for_some(struct image *i, int timeout_ms)
+{
+    nbd_poll(nbd_of(i)->nbd, timeout_ms);
+}
+
 /* The size of a qcow2 image changes only while it is not in use. */
 static int resize(struct image *i)
 {
@@ -156,7 +157,7 @@ static void finish(struct image *i)
 }
 
 static const struct image_ops nbd_ops = {
-    .submit = submit, .kick = kick, .reap = reap, .fd = poll_fd, .resize = resize, .finish = finish};
+    .submit = submit, .reap = reap, .wait = wait_for_some, .fd = poll_fd, .resize = resize, .finish = finish};
 
 static int connect_nbd(struct image_nbd *n, const struct image_config *c)
 {

@@ -26,6 +26,7 @@
 struct blkback {
     struct vbd vbd; /* first: struct device is at its start */
     struct options options;
+    struct uring uring;
     char *params;
     char format[16];
     bool removable, cdrom;
@@ -273,6 +274,7 @@ static int open_image(struct blkback *b, struct image **image)
         .format = b->format,
         .overlay = overlay && overlay[0] ? overlay : NULL,
         .run_dir = b->options.run_dir,
+        .uring = &b->uring,
         .read_only = b->vbd.limits.read_only,
         .direct = !node_is(d, "cache", "writeback"),
         .block_discard = get(d, "discard-enable", 1) != 0,
@@ -287,6 +289,13 @@ static int open_image(struct blkback *b, struct image **image)
         device_hotplug_error(d, why);
     }
     return rc;
+}
+
+/* Direct I/O gains from pinned memory; other transfers do not. */
+static int open_ring(struct blkback *b)
+{
+    struct iovec fixed = {b->vbd.pool, (size_t)VBD_FIXED_PAGES * XENIO_PAGE};
+    return uring_open(&b->uring, b->vbd.image && b->vbd.image->pins_memory ? &fixed : NULL);
 }
 
 static int set_up(struct blkback *b)
@@ -308,6 +317,7 @@ static int set_up(struct blkback *b)
     struct ring_journal *journal = state_open(b->options.run_dir, "vbd", b->options.domid, b->options.devid,
                                               VBD_MAX_QUEUES * sizeof(*journal));
     rc = journal ? vbd_init(&b->vbd, io, image, stats, journal) : -ENOMEM;
+    rc = rc ? rc : open_ring(b);
     set_size(b);
     set_limits(b);
     b->vbd.limits.discard = image && image->discard_granularity && !b->vbd.limits.read_only;
@@ -317,7 +327,7 @@ static int set_up(struct blkback *b)
     return rc;
 }
 
-static bool run(struct device *d, bool ready)
+static bool run(struct device *d)
 {
     return vbd_run(&blkback_of(d)->vbd);
 }
@@ -325,7 +335,7 @@ static bool run(struct device *d, bool ready)
 static int descriptor(struct device *d, short *events)
 {
     struct image *image = blkback_of(d)->vbd.image;
-    return image ? image->ops->fd(image, events) : -1;
+    return image && image->ops->fd ? image->ops->fd(image, events) : -1;
 }
 
 static void gone(struct device *d)
@@ -348,6 +358,7 @@ int main(int argc, char **argv)
         return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
     const struct service service = {.device = &b.vbd.device,
                                     .io = b.vbd.io,
+                                    .uring = &b.uring,
                                     .events = &b.vbd.stats->value[VBD_EVENTS],
                                     .wake_at = &b.vbd.wake_at,
                                     .broken = &b.vbd.broken,

@@ -1,7 +1,6 @@
 #include "vbd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,16 +53,22 @@ static struct vbd_slot *list_take(struct slot_list *l)
 
 static void release_bounce(struct vbd *v, struct vbd_slot *s)
 {
-    while (s->bounce_pages)
-        v->pool_free[v->pool_left++] = s->bounce[--s->bounce_pages];
+    if (s->bounce_pages)
+        memset(&v->pool_used[(s->bounce - v->pool) / XENIO_PAGE], 0, s->bounce_pages);
+    s->bounce_pages = 0;
 }
 
+/* Pages that lie one behind the other make one transfer of one piece. */
 static bool take_bounce(struct vbd *v, struct vbd_slot *s)
 {
-    if (v->pool_left < s->request.segments)
+    unsigned free = 0, end = 0;
+    for (; end < VBD_POOL_PAGES && free < s->request.segments; end++)
+        free = v->pool_used[end] ? 0 : free + 1;
+    if (free < s->request.segments)
         return false;
-    while (s->bounce_pages < s->request.segments)
-        s->bounce[s->bounce_pages++] = v->pool_free[--v->pool_left];
+    memset(&v->pool_used[end - free], 1, free);
+    s->bounce = v->pool + (size_t)(end - free) * XENIO_PAGE;
+    s->bounce_pages = free;
     return true;
 }
 
@@ -120,20 +125,29 @@ static void add_piece(struct vbd_slot *s, void *page, const struct blkif_request
         s->iov[s->io.niov++] = (struct iovec){start, bytes};
 }
 
-/* True when every page of the request is mapped for good. */
-static bool map_pages(struct vbd *v, const struct request *r)
+/* Looks the pages of the request up; how many of them are mapped for good. */
+static unsigned find_pages(const struct vbd *v, struct vbd_slot *s)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < s->request.segments; i++) {
+        s->guest[i] = grants_find(&v->grants, s->request.segment[i].gref);
+        found += s->guest[i] != NULL;
+    }
+    return found;
+}
+
+/* Maps those that are not. True when every page of the request is mapped for good. */
+static bool map_pages(struct vbd *v, struct vbd_slot *s)
 {
     uint32_t grefs[REQUEST_MAX_SEGMENTS];
+    unsigned count = s->request.segments;
     if (!v->persistent)
         return false;
-    for (unsigned i = 0; i < r->segments; i++)
-        grefs[i] = r->segment[i].gref;
-    if (remember(v, grefs, r->segments))
-        return false;
-    for (unsigned i = 0; i < r->segments; i++)
-        if (!grants_find(&v->grants, grefs[i]))
-            return false;
-    return true;
+    if (find_pages(v, s) == count)
+        return true;
+    for (unsigned i = 0; i < count; i++)
+        grefs[i] = s->request.segment[i].gref;
+    return remember(v, grefs, count) == 0 && find_pages(v, s) == count;
 }
 
 static bool find_memory(struct vbd *v, struct vbd_slot *s)
@@ -144,24 +158,31 @@ static bool find_memory(struct vbd *v, struct vbd_slot *s)
     s->bounced = false;
     if (r->segments == 0)
         return true;
-    s->mapped = map_pages(v, r);
+    s->mapped = map_pages(v, s);
     s->bounced = !s->mapped || v->image->pins_memory;
     if (s->bounced && !take_bounce(v, s))
         return false;
     for (unsigned i = 0; i < r->segments; i++)
-        add_piece(s, s->bounced ? s->bounce[i] : grants_find(&v->grants, r->segment[i].gref), &r->segment[i]);
+        add_piece(s, s->bounced ? s->bounce + (size_t)i * XENIO_PAGE : s->guest[i], &r->segment[i]);
     return true;
 }
 
-static void copy_mapped(const struct vbd *v, const struct vbd_slot *s, bool to_guest)
+/* Whole sectors: one instruction, which moves whole cache lines. */
+static void copy_sectors(char *to, const char *from, unsigned sectors)
+{
+    size_t words = sectors * SECTOR_BYTES / 8;
+    __asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
+}
+
+static void copy_mapped(const struct vbd_slot *s, bool to_guest)
 {
     for (unsigned i = 0; i < s->request.segments; i++) {
         const struct blkif_request_segment *segment = &s->request.segment[i];
         size_t offset = segment->first_sect * SECTOR_BYTES;
-        size_t bytes = (segment->last_sect - segment->first_sect + 1u) * SECTOR_BYTES;
-        char *guest = (char *)grants_find(&v->grants, segment->gref) + offset;
-        char *local = (char *)s->bounce[i] + offset;
-        memcpy(to_guest ? guest : local, to_guest ? local : guest, bytes);
+        char *guest = (char *)s->guest[i] + offset;
+        char *local = s->bounce + (size_t)i * XENIO_PAGE + offset;
+        copy_sectors(to_guest ? guest : local, to_guest ? local : guest,
+                     segment->last_sect - segment->first_sect + 1u);
     }
 }
 
@@ -173,7 +194,7 @@ static struct xenio_copy segment_copy(const struct vbd *v, const struct vbd_slot
     unsigned offset = segment->first_sect * SECTOR_BYTES;
     union xenio_place guest = {
         .foreign = {.gref = segment->gref, .offset = (uint16_t)offset, .domid = v->device.frontend_domid}};
-    union xenio_place local = {.local = (char *)s->bounce[i] + offset};
+    union xenio_place local = {.local = s->bounce + (size_t)i * XENIO_PAGE + offset};
     return (struct xenio_copy){.source = to_guest ? local : guest,
                                .dest = to_guest ? guest : local,
                                .bytes =
@@ -205,7 +226,7 @@ static void copy_list(struct vbd *v, struct vbd_slot *list, bool to_guest)
         if (!s->bounced || s->status != BLKIF_RSP_OKAY || reads != to_guest)
             continue;
         if (s->mapped) {
-            copy_mapped(v, s, to_guest);
+            copy_mapped(s, to_guest);
             continue;
         }
         for (unsigned i = 0; i < s->request.segments; i++) {
@@ -419,7 +440,6 @@ static void work_image(struct vbd *v)
 {
     if (!v->image)
         return;
-    v->image->ops->kick(v->image);
     int rc = v->image->ops->reap(v->image);
     if (rc)
         v->broken = "its image is lost";
@@ -467,9 +487,6 @@ int vbd_init(struct vbd *v, struct xenio *io, struct image *image, struct stats 
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (v->pool == MAP_FAILED)
         return -ENOMEM;
-    for (v->pool_left = 0; v->pool_left < VBD_POOL_PAGES; v->pool_left++)
-        v->pool_free[v->pool_left] =
-            (char *)v->pool + (size_t)(VBD_POOL_PAGES - 1 - v->pool_left) * XENIO_PAGE;
     return 0;
 }
 
@@ -520,12 +537,10 @@ int vbd_attach_queue(struct vbd *v, unsigned index, uint16_t domid, const uint32
 static void wait_for_image(struct vbd *v)
 {
     while (v->running) {
-        struct pollfd p = {.fd = v->image->ops->fd(v->image, &p.events)};
-        v->image->ops->kick(v->image);
         if (v->image->ops->reap(v->image))
             return;
         if (v->running)
-            poll(&p, 1, 100);
+            v->image->ops->wait(v->image, 100);
     }
 }
 

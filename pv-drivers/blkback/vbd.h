@@ -31,6 +31,7 @@
 #define VBD_MAX_QUEUES     4u
 #define VBD_MAX_RING_ORDER 4u
 #define VBD_POOL_PAGES     1024u
+#define VBD_FIXED_PAGES    256u /* the first of them, which are taken first, may be lent to the ring for good */
 #define VBD_COPY_BATCH     512u
 
 enum slot_state { SLOT_FREE, SLOT_READY, SLOT_RUNNING, SLOT_FINISHED, SLOT_ANSWERED };
@@ -45,9 +46,10 @@ struct vbd_slot {
     int16_t status;
     uint8_t step;
     bool bounced; /* the data goes through bounce pages */
-    bool mapped;  /* every page of the request is in vbd.grants */
+    bool mapped;  /* every page of the request is mapped for good, at guest[] */
     unsigned bounce_pages;
-    void *bounce[REQUEST_MAX_SEGMENTS];
+    void *guest[REQUEST_MAX_SEGMENTS];
+    char *bounce; /* as many pages as segments, one behind the other */
     struct iovec iov[REQUEST_MAX_SEGMENTS];
     struct request request;
 };
@@ -84,9 +86,8 @@ struct vbd {
     struct slot_list ready, finished;
     const char *broken; /* the front end broke the protocol; why */
 
-    void *pool; /* VBD_POOL_PAGES pages */
-    void *pool_free[VBD_POOL_PAGES];
-    unsigned pool_left;
+    char *pool; /* VBD_POOL_PAGES pages */
+    bool pool_used[VBD_POOL_PAGES];
 
     struct bucket bytes, operations;
     uint64_t wake_at; /* 0, or when the rate limit lets the next request pass */

@@ -8,18 +8,71 @@
 #include "log.h"
 #include "options.h"
 
-#define PORTS_AT_ONCE 64
+/* Something that is waited for; result is that of its last operation. */
+struct wait {
+    struct uring_op op;
+    bool armed, ended;
+    int result;
+    short events;
+};
+
+static struct wait events, store, own;
+
+static void ended(struct uring_op *op, int result)
+{
+    struct wait *w = (struct wait *)op;
+    w->armed = false;
+    w->ended = true;
+    w->result = result;
+}
+
+static bool take(struct wait *w)
+{
+    bool was = w->ended;
+    w->ended = false;
+    return was;
+}
+
+/* Waits for fd, unless it does so already; when it waits for other events, it first ends that. */
+static void await(struct uring *u, struct wait *w, int fd, short what)
+{
+    if (w->armed && w->events == what)
+        return;
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    if (w->armed) {
+        io_uring_prep_poll_remove(sqe, (uintptr_t)&w->op);
+        uring_own(sqe, NULL, IOSQE_CQE_SKIP_SUCCESS);
+        return;
+    }
+    io_uring_prep_poll_add(sqe, fd, (unsigned)what);
+    uring_own(sqe, &w->op, 0);
+    w->armed = true;
+    w->events = what;
+}
+
+static void await_all(const struct service *s)
+{
+    short what = 0;
+    int fd = s->descriptor ? s->descriptor(s->device, &what) : -1;
+    await(s->uring, &store, store_fd(s->device->store), POLLIN);
+    if (fd >= 0)
+        await(s->uring, &own, fd, what);
+    if (!events.armed)
+        xenio_await(s->io, s->uring, &events.op);
+    events.armed = true;
+}
 
 /* Takes the events that fired, lets the rings run, and only then lets the events fire again. */
-static bool run_rings(const struct service *s, bool event, bool own_ready)
+static bool run_rings(const struct service *s)
 {
-    uint32_t ports[PORTS_AT_ONCE];
-    int fired = event ? xenio_pending(s->io, ports, PORTS_AT_ONCE) : 0;
-    if (fired > 0)
-        *s->events += (unsigned)fired;
-    bool again = s->run(s->device, own_ready);
-    if (fired > 0)
-        xenio_unmask(s->io, ports, (unsigned)fired);
+    int bytes = take(&events) ? events.result : 0;
+    bool again = false;
+    if (bytes > 0)
+        *s->events += (unsigned)bytes / sizeof(uint32_t);
+    if (s->device->attached)
+        again = s->run(s->device);
+    if (bytes > 0)
+        xenio_unmask(s->io, s->uring, bytes);
     if (*s->broken)
         device_fail(s->device, *s->broken);
     return again;
@@ -57,17 +110,12 @@ int serve(const struct service *s)
 {
     bool again = false;
     int status = follow_store(s, false);
+    events.op.done = store.op.done = own.op.done = ended;
     while (status < 0) {
-        struct pollfd p[3] = {{.fd = store_fd(s->device->store), .events = POLLIN},
-                              {.fd = xenio_fd(s->io), .events = POLLIN},
-                              {.fd = -1}};
-        p[2].fd = s->descriptor(s->device, &p[2].events);
-        if (poll(p, 3, timeout_ms(s, again)) < 0 && errno != EINTR) {
-            status = EXIT_AGAIN;
-            break;
-        }
-        again = s->device->attached && run_rings(s, p[1].revents != 0, p[2].revents != 0);
-        if (p[0].revents) {
+        await_all(s);
+        uring_run(s->uring, timeout_ms(s, again));
+        again = run_rings(s);
+        if (take(&store)) {
             status = follow_store(s, true);
             again = true;
         }

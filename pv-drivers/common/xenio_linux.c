@@ -1,4 +1,4 @@
-/* xenio over Linux' /dev/xen/gntdev and /dev/xen/evtchn. The ioctl numbers and argument layouts are the
+/* xenio over Linux' /dev/xen/gntdev, gntalloc and evtchn. The ioctl numbers and argument layouts are the
  * kernel's ABI. */
 #include "xenio.h"
 
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "uring.h"
 
 struct gntdev_ref {
     uint32_t domid;
@@ -38,26 +39,39 @@ struct gntdev_copy {
     unsigned int count;
     struct xenio_copy *segments;
 };
+struct gntalloc_alloc {
+    uint16_t domid;
+    uint16_t flags;
+    uint32_t count;
+    uint64_t index;
+    uint32_t gref[1];
+};
 struct evtchn_bind {
     uint32_t domid;
     uint32_t port;
 };
 
-#define GNTDEV_MAP    _IOC(_IOC_NONE, 'G', 0, sizeof(struct gntdev_map))
-#define GNTDEV_UNMAP  _IOC(_IOC_NONE, 'G', 1, sizeof(struct gntdev_unmap))
-#define GNTDEV_OFFSET _IOC(_IOC_NONE, 'G', 2, sizeof(struct gntdev_offset))
-#define GNTDEV_COPY   _IOC(_IOC_NONE, 'G', 8, sizeof(struct gntdev_copy))
-#define EVTCHN_BIND   _IOC(_IOC_NONE, 'E', 1, sizeof(struct evtchn_bind))
-#define EVTCHN_UNBIND _IOC(_IOC_NONE, 'E', 3, sizeof(uint32_t))
-#define EVTCHN_NOTIFY _IOC(_IOC_NONE, 'E', 4, sizeof(uint32_t))
+#define GNTDEV_MAP        _IOC(_IOC_NONE, 'G', 0, sizeof(struct gntdev_map))
+#define GNTDEV_UNMAP      _IOC(_IOC_NONE, 'G', 1, sizeof(struct gntdev_unmap))
+#define GNTDEV_OFFSET     _IOC(_IOC_NONE, 'G', 2, sizeof(struct gntdev_offset))
+#define GNTDEV_COPY       _IOC(_IOC_NONE, 'G', 8, sizeof(struct gntdev_copy))
+#define GNTALLOC_ALLOC    _IOC(_IOC_NONE, 'G', 5, sizeof(struct gntalloc_alloc))
+#define GNTALLOC_WRITABLE 1
+#define EVTCHN_BIND       _IOC(_IOC_NONE, 'E', 1, sizeof(struct evtchn_bind))
+#define EVTCHN_UNBIND     _IOC(_IOC_NONE, 'E', 3, sizeof(uint32_t))
+#define EVTCHN_NOTIFY     _IOC(_IOC_NONE, 'E', 4, sizeof(uint32_t))
 
 _Static_assert(sizeof(struct xenio_copy) == 24 + 2 * sizeof(void *) - 16 || sizeof(void *) != 8,
                "gntdev layout");
 _Static_assert(sizeof(struct gntdev_map) == 24, "gntdev layout");
+_Static_assert(sizeof(struct gntalloc_alloc) == 24, "gntalloc layout");
+
+#define PORTS_AT_ONCE 64
 
 struct xenio {
     int gntdev;
     int evtchn;
+    uint32_t fired[PORTS_AT_ONCE];
 };
 
 static int open_device(const char *path)
@@ -92,11 +106,6 @@ void xenio_close(struct xenio *x)
     if (x->evtchn >= 0)
         close(x->evtchn);
     free(x);
-}
-
-int xenio_fd(const struct xenio *x)
-{
-    return x->evtchn;
 }
 
 static void release(struct xenio *x, uint64_t index, unsigned count)
@@ -144,6 +153,50 @@ int xenio_copy(struct xenio *x, struct xenio_copy *segments, unsigned count)
     return ioctl(x->gntdev, GNTDEV_COPY, &copy) < 0 ? -errno : 0;
 }
 
+/* Pages that are granted to ourselves. The mapping keeps the file, and with it the grants, until it goes. */
+static uint8_t *granted_pages(uint16_t own, unsigned pages, uint32_t *gref)
+{
+    size_t bytes = (size_t)pages * XENIO_PAGE;
+    int fd = open("/dev/xen/gntalloc", O_RDWR | O_CLOEXEC);
+    struct gntalloc_alloc *a = calloc(1, sizeof(*a) + pages * sizeof(a->gref[0]));
+    void *start = MAP_FAILED;
+    if (fd >= 0 && a) {
+        *a = (struct gntalloc_alloc){.domid = own, .flags = GNTALLOC_WRITABLE, .count = pages};
+        if (ioctl(fd, GNTALLOC_ALLOC, a) == 0)
+            start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)a->index);
+        memcpy(gref, a->gref, pages * sizeof(*gref));
+    }
+    if (start == MAP_FAILED)
+        log_line(
+            "no %u pages of /dev/xen/gntalloc: %s; copies will cost more (see its module's parameter limit)",
+            pages, strerror(errno));
+    free(a);
+    if (fd >= 0)
+        close(fd);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+int xenio_memory_open(struct xenio *x, struct xenio_memory *m, uint16_t own, unsigned pages)
+{
+    *m = (struct xenio_memory){.pages = pages, .domid = own, .gref = calloc(pages, sizeof(*m->gref))};
+    if (!m->gref)
+        return -ENOMEM;
+    m->start = granted_pages(own, pages, m->gref);
+    if (m->start)
+        return 0;
+    free(m->gref);
+    m->gref = NULL;
+    m->start =
+        mmap(NULL, (size_t)pages * XENIO_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return m->start == MAP_FAILED ? -ENOMEM : 0;
+}
+
+void xenio_memory_close(struct xenio *x, struct xenio_memory *m)
+{
+    munmap(m->start, (size_t)m->pages * XENIO_PAGE);
+    free(m->gref);
+}
+
 int xenio_bind(struct xenio *x, uint16_t domid, uint32_t remote_port)
 {
     struct evtchn_bind bind = {.domid = domid, .port = remote_port};
@@ -161,16 +214,16 @@ int xenio_notify(struct xenio *x, uint32_t port)
     return ioctl(x->evtchn, EVTCHN_NOTIFY, &port) < 0 ? -errno : 0;
 }
 
-int xenio_pending(struct xenio *x, uint32_t *ports, unsigned max)
+void xenio_await(struct xenio *x, struct uring *u, struct uring_op *op)
 {
-    ssize_t got = read(x->evtchn, ports, max * sizeof(*ports));
-    if (got < 0)
-        return errno == EAGAIN ? 0 : -errno;
-    return (int)(got / (ssize_t)sizeof(*ports));
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    io_uring_prep_read(sqe, x->evtchn, x->fired, sizeof(x->fired), 0);
+    uring_own(sqe, op, 0);
 }
 
-void xenio_unmask(struct xenio *x, const uint32_t *ports, unsigned count)
+void xenio_unmask(struct xenio *x, struct uring *u, int bytes)
 {
-    if (write(x->evtchn, ports, count * sizeof(*ports)) < 0)
-        log_limited("unmasking event channels: %s", strerror(errno));
+    struct io_uring_sqe *sqe = uring_sqe(u);
+    io_uring_prep_write(sqe, x->evtchn, x->fired, (unsigned)bytes, 0);
+    uring_own(sqe, NULL, IOSQE_CQE_SKIP_SUCCESS);
 }

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@
 struct netback {
     struct vif vif; /* first: struct device is at its start */
     struct options options;
+    struct uring uring;
     char name[INTERFACE_NAME];
     char *rate;
 };
@@ -373,13 +373,15 @@ static int set_up(struct netback *n)
     }
     rc = device_open(&n->vif.device, &operations, store, n->options.path);
     rc = rc ? rc : open_interface(n, &tap);
+    rc = rc ? rc : uring_open(&n->uring, NULL);
     rc = rc ? rc : xenio_open(&io);
     if (rc)
         return rc;
     struct stats *stats = stats_open(n->options.run_dir, "vif", n->options.domid, n->options.devid);
     struct vif_state *state =
         state_open(n->options.run_dir, "vif", n->options.domid, n->options.devid, sizeof(*state));
-    rc = state ? vif_init(&n->vif, io, tap, stats, state) : -ENOMEM;
+    rc = state ? vif_init(&n->vif, io, &n->uring, (uint16_t)n->options.backend_domid, tap, stats, state)
+               : -ENOMEM;
     set_rate(n);
     handle_packets_in_runs();
     if (rc == 0 && n->options.sandbox)
@@ -387,16 +389,9 @@ static int set_up(struct netback *n)
     return rc;
 }
 
-static bool run(struct device *d, bool readable)
+static bool run(struct device *d)
 {
-    return vif_run(&netback_of(d)->vif, readable);
-}
-
-static int descriptor(struct device *d, short *events)
-{
-    struct vif *v = &netback_of(d)->vif;
-    *events = POLLIN;
-    return d->attached && !v->held ? v->tap : -1;
+    return vif_run(&netback_of(d)->vif);
 }
 
 static void gone(struct device *d)
@@ -417,11 +412,11 @@ int main(int argc, char **argv)
         return rc == -ENOTCONN ? EXIT_AGAIN : EXIT_BROKEN;
     const struct service service = {.device = &n.vif.device,
                                     .io = n.vif.io,
+                                    .uring = &n.uring,
                                     .events = &n.vif.stats->value[VIF_EVENTS],
                                     .wake_at = &n.vif.wake_at,
                                     .broken = &n.vif.broken,
                                     .run = run,
-                                    .descriptor = descriptor,
                                     .changed = changed,
                                     .gone = gone};
     return serve(&service);

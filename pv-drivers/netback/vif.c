@@ -3,9 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "../common/clock.h"
 #include "../common/log.h"
@@ -13,7 +10,10 @@
 #define PAGE            XENIO_PAGE
 #define ROUNDS_PER_TURN 32
 #define FRAME_SPACE     (VIF_TAG_ROOM + 65552u + TAG_BYTES)
-#define MEMORY_BYTES    (VIF_BATCH_BYTES + FRAME_SPACE)
+#define MEMORY_BYTES    ((VIF_BATCH_BYTES + FRAME_SPACE + PAGE - 1) / PAGE * PAGE)
+#define RX_PLACE        (18 * PAGE) /* a frame, which begins a page once its tag is off */
+#define RX_BYTES        65550u
+#define RX_MEMORY       (VIF_RX_FRAMES * RX_PLACE)
 #define TX_SLOT_BYTES   12u
 #define RX_SLOT_BYTES   8u
 #define CTRL_SLOT_BYTES 16u
@@ -55,8 +55,11 @@ static bool copied(const struct vif *v, const struct vif_frame *f)
     return true;
 }
 
+/* What was begun with the last batch's memory has to be through before it is used again. */
 static void start_batch(struct vif *v)
 {
+    for (int patience = 0; v->writing; patience = 10)
+        uring_run(v->uring, patience);
     v->frames = v->copies = 0;
 }
 
@@ -99,6 +102,23 @@ static uint8_t *tx_memory(const struct vif *v, const struct tx_packet *p)
     return full < p->pieces ? memory_at(v, 0u - before) : memory_at(v, p->piece[0].offset);
 }
 
+/* Adds the copies of one piece to `to`: two when it comes to lie across the end of a page. */
+static void add_piece(struct vif *v, const struct tx_piece *piece, uint8_t *to)
+{
+    for (unsigned done = 0, bytes; done < piece->bytes; done += bytes) {
+        struct xenio_copy *c = &v->copy[v->copies++];
+        unsigned room = PAGE - (unsigned)((uintptr_t)(to + done) % PAGE);
+        bytes = piece->bytes - done < room ? piece->bytes - done : room;
+        *c = (struct xenio_copy){.source.foreign = {.gref = piece->gref,
+                                                    .offset = (uint16_t)(piece->offset + done),
+                                                    .domid = v->device.frontend_domid},
+                                 .bytes = (uint16_t)bytes,
+                                 .flags = XENIO_SOURCE_GREF};
+        if (xenio_ours(&v->pages, to + done, &c->dest))
+            c->flags |= XENIO_DEST_GREF;
+    }
+}
+
 static void add_tx_copies(struct vif *v, const struct tx_packet *p)
 {
     struct vif_frame *f = &v->frame[v->frames];
@@ -107,12 +127,7 @@ static void add_tx_copies(struct vif *v, const struct tx_packet *p)
     f->first_copy = v->copies;
     uint8_t *to = f->data;
     for (unsigned i = 0; f->bytes && i < p->pieces; i++) {
-        v->copy[v->copies++] = (struct xenio_copy){.source.foreign = {.gref = p->piece[i].gref,
-                                                                      .offset = p->piece[i].offset,
-                                                                      .domid = v->device.frontend_domid},
-                                                   .dest.local = to,
-                                                   .bytes = p->piece[i].bytes,
-                                                   .flags = XENIO_SOURCE_GREF};
+        add_piece(v, &p->piece[i], to);
         to += p->piece[i].bytes;
     }
     f->copies = v->copies - f->first_copy;
@@ -128,13 +143,12 @@ static bool rate_allows(struct vif *v)
 }
 
 /* Describes packets of one ring until the batch is full. */
-static void collect_tx(struct vif *v, struct vif_queue *q)
+static void collect_tx(struct vif *v, struct vif_queue *q, int waiting)
 {
     start_batch(v);
-    int waiting = ring_waiting(&q->tx);
     if (waiting < 0)
         v->broken = "its transmit index ran past the end of the ring";
-    while (waiting > 0 && v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH &&
+    while (waiting > 0 && v->frames < VIF_BATCH && v->copies + 2 * TX_MAX_PIECES <= VIF_COPY_BATCH &&
            memory_left(v)) {
         struct netif_tx_request slots[TX_MAX_SLOTS + 1];
         unsigned count = waiting < (int)TX_MAX_SLOTS + 1 ? (unsigned)waiting : TX_MAX_SLOTS + 1;
@@ -181,6 +195,26 @@ static int16_t drop_tx(struct vif *v, int16_t status)
     return status;
 }
 
+static void written(struct uring_op *op, int result)
+{
+    struct vif_frame *f = (struct vif_frame *)op;
+    f->vif->writing--;
+    if (result < 0)
+        f->vif->stats->value[VIF_TX_DROPPED]++;
+}
+
+static void begin_write(struct vif *v, struct vif_frame *f)
+{
+    struct io_uring_sqe *sqe = uring_sqe(v->uring);
+    f->op.done = written;
+    f->vif = v;
+    f->iov[0] = (struct iovec){&f->header, sizeof(f->header)};
+    f->iov[1] = (struct iovec){f->data, f->bytes};
+    io_uring_prep_writev(sqe, v->tap, f->iov, 2, 0);
+    uring_own(sqe, &f->op, 0);
+    v->writing++;
+}
+
 static int16_t change_multicast(struct vif *v, const struct tx_packet *p)
 {
     if (p->mcast == XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
@@ -207,9 +241,7 @@ static int16_t send_frame(struct vif *v, struct vif_frame *f, const struct tx_pa
         return drop_tx(v, NETIF_RSP_DROPPED);
     if (v->vlan)
         insert_tag(v, f);
-    struct iovec iov[2] = {{&f->header, sizeof(f->header)}, {f->data, f->bytes}};
-    if (writev(v->tap, iov, 2) < 0)
-        return drop_tx(v, NETIF_RSP_DROPPED);
+    begin_write(v, f);
     v->stats->value[VIF_TX_PACKETS]++;
     v->stats->value[VIF_TX_BYTES] += f->bytes;
     return NETIF_RSP_OKAY;
@@ -227,7 +259,10 @@ static void answer_tx(struct vif_queue *q, const struct tx_packet *p, int16_t st
 /* One batch from one ring; how many packets that were. */
 static unsigned run_tx(struct vif *v, struct vif_queue *q)
 {
-    collect_tx(v, q);
+    int waiting = ring_waiting(&q->tx);
+    if (waiting == 0)
+        return 0;
+    collect_tx(v, q, waiting);
     bool failed = copy_batch(v) != 0;
     for (unsigned i = 0; i < v->frames; i++) {
         int16_t status = failed ? drop_tx(v, NETIF_RSP_ERROR) : send_frame(v, &v->frame[i], &v->packet[i]);
@@ -235,9 +270,7 @@ static unsigned run_tx(struct vif *v, struct vif_queue *q)
     }
     if (ring_publish(&q->tx))
         notify(v, q->tx_port);
-    unsigned done = v->frames;
-    start_batch(v);
-    return done;
+    return v->frames;
 }
 
 /* --- to the guest
@@ -254,7 +287,7 @@ static bool gso_is_v4(const struct vif_frame *f)
 }
 
 /* True when a frame read from the tap device is for this guest; takes the VLAN tag off. */
-static bool accept(struct vif *v, struct vif_frame *f)
+static bool accepted(struct vif *v, struct vif_frame *f)
 {
     if (f->bytes < FRAME_MIN)
         return false;
@@ -293,22 +326,41 @@ static bool fit_to_guest(struct vif *v, struct vif_frame *f)
     return true;
 }
 
-/* Reads one frame from the tap device into the next place of the batch. 1, or 0 when none waits, or -1 when
- * dropped. */
-static int read_frame(struct vif *v)
+/* A read of the chain has ended. */
+static void frame_read(struct uring_op *op, int result)
 {
-    struct vif_frame *f = &v->frame[v->frames];
-    f->data = memory_at(v, 0);
-    struct iovec iov[2] = {{&f->header, sizeof(f->header)}, {f->data, 65550}};
-    ssize_t got = readv(v->tap, iov, 2);
-    v->tap_ready = got > (ssize_t)sizeof(f->header);
-    if (!v->tap_ready)
-        return 0;
-    f->bytes = (size_t)got - sizeof(f->header);
-    if (accept(v, f) && fit_to_guest(v, f))
-        return 1;
-    v->stats->value[VIF_RX_DROPPED]++;
-    return -1;
+    struct vif_frame *f = (struct vif_frame *)op;
+    struct vif *v = f->vif;
+    v->rx_count++;
+    f->wanted = false;
+    if (result < (int)sizeof(f->header)) {
+        v->broken = "its interface cannot be read any more";
+        return;
+    }
+    f->bytes = (size_t)result - sizeof(f->header);
+    f->wanted = v->queues && accepted(v, f) && fit_to_guest(v, f);
+    if (!f->wanted)
+        v->stats->value[VIF_RX_DROPPED]++;
+}
+
+/* Begins the next chain, once the last one is through. */
+static void begin_chain(struct vif *v)
+{
+    if (v->rx_next < VIF_RX_FRAMES)
+        return;
+    v->rx_next = v->rx_count = 0;
+    struct io_uring_sqe *sqe = uring_chain(v->uring, VIF_RX_FRAMES);
+    for (unsigned i = 0; i < VIF_RX_FRAMES; i++) {
+        struct vif_frame *f = &v->rx_frame[i];
+        f->op.done = frame_read;
+        f->vif = v;
+        f->data = v->rx_memory + (size_t)i * RX_PLACE + (v->vlan ? PAGE - TAG_BYTES : 0);
+        f->iov[0] = (struct iovec){&f->header, sizeof(f->header)};
+        f->iov[1] = (struct iovec){f->data, RX_BYTES};
+        io_uring_prep_readv(sqe, v->tap, f->iov, 2, 0);
+        uring_own(sqe, &f->op, i + 1 < VIF_RX_FRAMES ? IOSQE_IO_HARDLINK : 0);
+        sqe = i + 1 < VIF_RX_FRAMES ? uring_sqe(v->uring) : NULL;
+    }
 }
 
 /* Takes the guest's pages for a frame and adds the copies. False when it has too few of them. */
@@ -332,62 +384,32 @@ static bool place_rx(struct vif *v, struct vif_frame *f)
         if (i >= 1 && i <= extras)
             continue; /* extra information has a slot, but no use for its page */
         size_t bytes = f->bytes - at < PAGE ? f->bytes - at : PAGE;
-        v->copy[v->copies++] = (struct xenio_copy){
-            .source.local = f->data + at,
+        struct xenio_copy *c = &v->copy[v->copies++];
+        *c = (struct xenio_copy){
             .dest.foreign = {.gref = request.gref, .offset = 0, .domid = v->device.frontend_domid},
             .bytes = (uint16_t)bytes,
             .flags = XENIO_DEST_GREF};
+        if (xenio_ours(&v->pages, f->data + at, &c->source))
+            c->flags |= XENIO_SOURCE_GREF;
         at += bytes;
     }
     f->copies = v->copies - f->first_copy;
     return true;
 }
 
-/* Keeps the frame at the end of the batch for later, in memory of its own. */
-static void hold(struct vif *v, const struct vif_frame *f)
+/* The frame that has to wait for room in the guest's ring, or NULL. */
+static const struct vif_frame *held(const struct vif *v)
 {
-    v->held = true;
-    v->held_frame = *f;
-    v->held_frame.data = v->held_memory;
-    memcpy(v->held_memory, f->data, f->bytes);
+    return v->rx_next < v->rx_count ? &v->rx_frame[v->rx_next] : NULL;
 }
 
-/* The frame that was held back comes first. False when it still has to wait. */
-static bool release_held(struct vif *v)
-{
-    struct vif_frame *f = &v->frame[0];
-    if (!v->held)
-        return true;
-    *f = v->held_frame;
-    f->data = memory_at(v, 0);
-    memcpy(f->data, v->held_memory, f->bytes);
-    if (!place_rx(v, f))
-        return false;
-    v->held = false;
-    v->frames = 1;
-    return true;
-}
-
-/* Fills the batch from the tap device. */
+/* Takes room for frames that were read, in their order, as far as there is some. */
 static void collect_rx(struct vif *v)
 {
-    start_batch(v);
-    if (!release_held(v))
-        return;
-    while (v->tap_ready && v->frames < VIF_BATCH && v->copies + TX_MAX_PIECES <= VIF_COPY_BATCH &&
-           memory_left(v)) {
-        struct vif_frame *f = &v->frame[v->frames];
-        int got = read_frame(v);
-        if (got == 0)
+    v->copies = 0;
+    for (; held(v); v->rx_next++)
+        if (held(v)->wanted && !place_rx(v, &v->rx_frame[v->rx_next]))
             return;
-        if (got < 0)
-            continue;
-        if (!place_rx(v, f)) {
-            hold(v, f);
-            return;
-        }
-        v->frames++;
-    }
 }
 
 static uint16_t first_flags(const struct vif_frame *f, unsigned pieces)
@@ -452,15 +474,16 @@ static void respond_rx(struct vif *v, const struct vif_frame *f, bool good)
 
 static unsigned run_rx(struct vif *v)
 {
+    unsigned first = v->rx_next;
     collect_rx(v);
     bool failed = copy_batch(v) != 0;
-    unsigned done = v->frames;
-    for (unsigned i = 0; i < done; i++)
-        respond_rx(v, &v->frame[i], !failed && copied(v, &v->frame[i]));
-    for (unsigned i = 0; done && i < v->queues; i++)
+    for (unsigned i = first; i < v->rx_next; i++)
+        if (v->rx_frame[i].wanted)
+            respond_rx(v, &v->rx_frame[i], !failed && copied(v, &v->rx_frame[i]));
+    for (unsigned i = 0; first < v->rx_next && i < v->queues; i++)
         if (ring_publish(&v->queue[i].rx))
             notify(v, v->queue[i].rx_port);
-    return done;
+    return v->rx_next - first;
 }
 
 /* --- control ring
@@ -503,25 +526,25 @@ static unsigned run_control(struct vif *v)
 
 static bool sleep_rings(struct vif *v)
 {
+    const struct vif_frame *waits = held(v);
     bool more = false;
     for (unsigned i = 0; i < v->queues; i++) {
         if (v->wake_at == 0)
             more |= ring_sleep(&v->queue[i].tx);
-        if (!v->held || v->held_frame.queue != i)
+        if (!waits || waits->queue != i)
             continue;
         struct back_ring *rx = &v->queue[i].rx;
-        rx->header->req_event = rx->req_cons + v->held_frame.slots;
+        rx->header->req_event = rx->req_cons + waits->slots;
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
-        more |= ring_waiting(rx) >= (int)v->held_frame.slots;
+        more |= ring_waiting(rx) >= (int)waits->slots;
     }
     if (v->control_page)
         more |= ring_sleep(&v->control);
     return more;
 }
 
-bool vif_run(struct vif *v, bool tap_readable)
+bool vif_run(struct vif *v)
 {
-    v->tap_ready |= tap_readable;
     for (unsigned round = 0; round < ROUNDS_PER_TURN && !v->broken; round++) {
         unsigned progress = run_control(v);
         v->wake_at = 0;
@@ -529,6 +552,7 @@ bool vif_run(struct vif *v, bool tap_readable)
             progress += run_tx(v, &v->queue[i]);
         if (!v->broken)
             progress += run_rx(v);
+        begin_chain(v);
         if (progress == 0 && !v->broken && !sleep_rings(v))
             return false;
     }
@@ -538,26 +562,27 @@ bool vif_run(struct vif *v, bool tap_readable)
 /* --- attaching
  * ---------------------------------------------------------------------------------------------------- */
 
-int vif_init(struct vif *v, struct xenio *io, int tap, struct stats *stats, struct vif_state *state)
+int vif_init(struct vif *v, struct xenio *io, struct uring *uring, uint16_t own, int tap, struct stats *stats,
+             struct vif_state *state)
 {
     v->io = io;
+    v->uring = uring;
     v->tap = tap;
     v->stats = stats;
     v->state = state;
     v->steering = &state->steering;
     v->control_port = -1;
-    v->memory =
-        mmap(NULL, MEMORY_BYTES + FRAME_SPACE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (v->memory == MAP_FAILED)
-        return -ENOMEM;
-    v->held_memory = v->memory + MEMORY_BYTES;
-    return 0;
+    int rc = xenio_memory_open(io, &v->pages, own, (RX_MEMORY + MEMORY_BYTES) / PAGE);
+    v->rx_memory = v->pages.start;
+    v->memory = v->rx_memory + RX_MEMORY;
+    v->rx_next = v->rx_count = VIF_RX_FRAMES;
+    return rc;
 }
 
 void vif_destroy(struct vif *v)
 {
     vif_detach(v);
-    munmap(v->memory, MEMORY_BYTES + FRAME_SPACE);
+    xenio_memory_close(v->io, &v->pages);
 }
 
 static void *map_ring(struct vif *v, struct back_ring *ring, uint32_t gref, const struct ring_shape *shape,
@@ -633,7 +658,7 @@ void vif_detach(struct vif *v)
     v->control_page = NULL;
     v->control_port = -1;
     v->queues = 0;
-    v->held = false;
+    v->rx_next = v->rx_count; /* what was read is not for the next front end */
     v->broken = NULL;
     v->wake_at = 0;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 struct xenio {
+    const struct xenio_memory *own;
     int memory;
     uint8_t *guest;
     bool revoked[FRONT_PAGES];
@@ -82,23 +83,47 @@ void xenio_unmap(struct xenio *x, void *address, unsigned count)
     x->mapped -= (int)count;
 }
 
+/* Where one end of a copy lies; NULL: a bad reference. Ours are those of the domain FRONT_OWN. */
+static uint8_t *end_of_copy(const struct xenio *x, const union xenio_place *p, bool by_ref, unsigned bytes)
+{
+    if (!by_ref)
+        return p->local;
+    assert_true(p->foreign.offset + bytes <= XENIO_PAGE);
+    if (p->foreign.domid == FRONT_OWN) {
+        assert_in_range(p->foreign.gref, FRONT_PAGES, FRONT_PAGES + x->own->pages - 1);
+        return x->own->start + (size_t)(p->foreign.gref - FRONT_PAGES) * XENIO_PAGE + p->foreign.offset;
+    }
+    return good(p->foreign.gref) ? (uint8_t *)front_page(p->foreign.gref) + p->foreign.offset : NULL;
+}
+
 int xenio_copy(struct xenio *x, struct xenio_copy *segments, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         struct xenio_copy *s = &segments[i];
-        bool out = s->flags & XENIO_DEST_GREF;
-        union xenio_place *guest = out ? &s->dest : &s->source, *local = out ? &s->source : &s->dest;
-        assert_true(guest->foreign.offset + s->bytes <= XENIO_PAGE);
-        s->status = good(guest->foreign.gref) ? 0 : -3;
-        if (s->status)
-            continue;
-        uint8_t *page = (uint8_t *)front_page(guest->foreign.gref) + guest->foreign.offset;
-        if (out)
-            memcpy(page, local->local, s->bytes);
-        else
-            memcpy(local->local, page, s->bytes);
+        uint8_t *from = end_of_copy(x, &s->source, s->flags & XENIO_SOURCE_GREF, s->bytes);
+        uint8_t *to = end_of_copy(x, &s->dest, s->flags & XENIO_DEST_GREF, s->bytes);
+        s->status = from && to ? 0 : -3;
+        if (s->status == 0)
+            memcpy(to, from, s->bytes);
     }
     return 0;
+}
+
+int xenio_memory_open(struct xenio *x, struct xenio_memory *m, uint16_t own, unsigned pages)
+{
+    size_t bytes = (size_t)pages * XENIO_PAGE;
+    *m = (struct xenio_memory){.pages = pages, .domid = own, .gref = calloc(pages, sizeof(*m->gref))};
+    m->start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (unsigned i = 0; i < pages; i++)
+        m->gref[i] = FRONT_PAGES + i;
+    x->own = m;
+    return 0;
+}
+
+void xenio_memory_close(struct xenio *x, struct xenio_memory *m)
+{
+    munmap(m->start, (size_t)m->pages * XENIO_PAGE);
+    free(m->gref);
 }
 
 int xenio_bind(struct xenio *x, uint16_t domid, uint32_t remote_port)
@@ -114,20 +139,6 @@ int xenio_notify(struct xenio *x, uint32_t port)
 {
     x->notified++;
     return 0;
-}
-
-int xenio_pending(struct xenio *x, uint32_t *ports, unsigned max)
-{
-    return 0;
-}
-
-void xenio_unmask(struct xenio *x, const uint32_t *ports, unsigned count)
-{
-}
-
-int xenio_fd(const struct xenio *x)
-{
-    return -1;
 }
 
 /* --- the disk
@@ -167,10 +178,6 @@ void fake_image_end(struct fake_image *f, unsigned i)
     f->ended[f->ended_count++] = io;
 }
 
-static void image_kick(struct image *i)
-{
-}
-
 static int image_reap(struct image *i)
 {
     struct fake_image *f = (struct fake_image *)i;
@@ -187,14 +194,12 @@ static int image_reap(struct image *i)
     return 0;
 }
 
-static int image_fd(const struct image *i, short *events)
+static void image_wait(struct image *i, int timeout_ms)
 {
-    *events = 0;
-    return -1;
 }
 
 static const struct image_ops image_operations = {
-    .submit = image_submit, .kick = image_kick, .reap = image_reap, .fd = image_fd};
+    .submit = image_submit, .reap = image_reap, .wait = image_wait};
 
 void fake_image_open(struct fake_image *f, uint64_t bytes)
 {

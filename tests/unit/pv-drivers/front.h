@@ -17,6 +17,7 @@
 #include "../../../pv-drivers/common/xenio.h"
 
 #define FRONT_PAGES 2048u
+#define FRONT_OWN   9 /* the domain of the back end */
 
 /* Grant reference n is page n; references from FRONT_PAGES on are bad. */
 extern struct xenio *front_xen;
