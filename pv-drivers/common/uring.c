@@ -7,12 +7,13 @@
 
 #include "log.h"
 
-#define ENTRIES     256u
-#define COMPLETIONS 4096u /* more than can be under way: requests of all rings, reads of packets, what is waited for */
+#define ENTRIES 256u
+#define COMPLETIONS                                                                                          \
+    4096u /* more than can be under way: requests of all rings, reads of packets, what is waited for */
 
 static const uint8_t allowed[] = {
-    IORING_OP_READ,  IORING_OP_WRITE,     IORING_OP_READV,    IORING_OP_WRITEV,
-    IORING_OP_FSYNC, IORING_OP_FALLOCATE, IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
+    IORING_OP_READ,       IORING_OP_WRITE,       IORING_OP_READV,    IORING_OP_WRITEV,
+    IORING_OP_FSYNC,      IORING_OP_FALLOCATE,   IORING_OP_POLL_ADD, IORING_OP_POLL_REMOVE,
     IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
 };
 #define FLAGS_ALLOWED (IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_CQE_SKIP_SUCCESS)
@@ -109,8 +110,7 @@ static void dispatch(struct uring *u)
 void uring_run(struct uring *u, int timeout_ms)
 {
     struct io_uring_cqe *cqe;
-    struct __kernel_timespec limit = {.tv_sec = timeout_ms / 1000,
-                                      .tv_nsec = timeout_ms % 1000 * 1000000LL};
+    struct __kernel_timespec limit = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000LL};
     if (timeout_ms == 0)
         io_uring_submit_and_get_events(&u->ring);
     else

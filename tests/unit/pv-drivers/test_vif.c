@@ -209,6 +209,13 @@ static void a_vlan_tag_is_put_in_and_taken_out(void **state)
     assert_int_equal(rx_answer().status, 60);
     assert_int_equal(rx->rsp_prod, rx_cons);
     assert_memory_equal(front_page(RX_DATA), front_page(TX_DATA), 60);
+    memset(out + head + 64, 0x55,
+           4100); /* without its tag it fills two pages, and copies keep within those */
+    to_wire(&h, out + head, 4164);
+    run(v);
+    assert_int_equal(rx_answer().status, 4096);
+    assert_int_equal(rx_answer().status, 64);
+    assert_memory_equal(front_page(RX_DATA + 2), out + head + 4100, 64);
     stop(v);
 }
 
