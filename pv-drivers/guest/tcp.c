@@ -254,7 +254,10 @@ void tcp_run(struct net *n)
 
 struct tcp_session *tcp_connect(struct net *n, uint32_t to, unsigned port, uint64_t bytes)
 {
-    static uint16_t local = 40000;
+    /* Not the port of the guest before us at the same address: the other side may still wait for its last word. */
+    static uint16_t local;
+    if (local == 0)
+        local = (uint16_t)(40000 + fe_now() / (FE_SECOND / 1000) % 20000);
     struct tcp_session *s = new_session(n, to, n->gateway_mac, local++, (uint16_t)port);
     if (!s)
         return NULL;

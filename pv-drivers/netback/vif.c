@@ -55,11 +55,16 @@ static bool copied(const struct vif *v, const struct vif_frame *f)
     return true;
 }
 
-/* What was begun with the last batch's memory has to be through before it is used again. */
-static void start_batch(struct vif *v)
+static void finish_writes(struct vif *v)
 {
     for (int patience = 0; v->writing; patience = 10)
         uring_run(v->uring, patience);
+}
+
+/* What was begun with the last batch's memory has to be through before it is used again. */
+static void start_batch(struct vif *v)
+{
+    finish_writes(v);
     v->frames = v->copies = 0;
 }
 
@@ -640,6 +645,7 @@ int vif_attach_control(struct vif *v, uint32_t gref, uint32_t port)
 
 void vif_detach(struct vif *v)
 {
+    finish_writes(v); /* they were answered */
     for (unsigned i = 0; i < v->queues; i++) {
         struct vif_queue *q = &v->queue[i];
         if (q->rx_port >= 0 && q->rx_port != q->tx_port)
