@@ -2,7 +2,7 @@
  * Virtual CPUs: birth and end, vcpu_op, their timers, where they share time and events with their guest.
  *
  * v->info points at the guest's vcpu_info: in the shared_info page for the first 32 vcpus, at a place that
- * the guest registered, or at a dummy that nobody reads, whose upcalls are masked for good.
+ * the guest registered, or at one of its own that the guest cannot read.
  */
 #include "evtchn_internal.h"
 #include <bh/arch.h>
@@ -15,8 +15,6 @@
 #include <public/sched.h>
 
 #define MSEC 1000000UL
-
-static struct vcpu_info dummy_info = {.evtchn_upcall_mask = 1};
 
 static void timer_event(void *arg)
 {
@@ -68,7 +66,8 @@ int vcpu_create(struct domain *d, uint32_t id, struct vcpu **out)
         return -ENOMEM;
     v->id = id;
     v->domain = d;
-    v->info = d->shared_info && id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id] : &dummy_info;
+    v->unseen_info.evtchn_upcall_mask = 1;
+    v->info = d->shared_info && id < XEN_LEGACY_MAX_VCPUS ? &d->shared_info->vcpu_info[id] : &v->unseen_info;
     sched_vcpu_init(v);
     timer_init(&v->periodic_timer, periodic_event, v, v->sched.cpu);
     timer_init(&v->singleshot_timer, timer_event, v, v->sched.cpu);
@@ -93,7 +92,7 @@ void vcpu_forget_guest(struct vcpu *v)
 
     v->runstate_guest = 0;
     v->time_guest = 0;
-    v->info = &dummy_info;
+    v->info = &v->unseen_info;
     v->info_page = NULL;
     if (pg)
         put_page_writable(pg);
@@ -262,12 +261,7 @@ static void move_info(struct vcpu *t, struct page_info *pg, uint32_t offset)
 {
     struct vcpu_info *to = (struct vcpu_info *)((char *)arch_map(page_to_mfn(pg)) + offset);
 
-    if (t->info == &dummy_info) {
-        memset(to, 0, sizeof(*to));
-        to->evtchn_upcall_mask = 1;
-    } else {
-        memcpy(to, t->info, sizeof(*to));
-    }
+    memcpy(to, t->info, sizeof(*to));
     t->info_page = pg;
     t->info = to;
     arch_update_vcpu_time(t);

@@ -57,9 +57,10 @@ enum vcpu_state {
 struct vcpu {
     uint32_t id;
     struct domain *domain;
-    /* Shared with the guest: time, pending events. Never NULL: points at a dummy until it is placed. */
+    /* Shared with the guest: time, pending events. Never NULL. */
     struct vcpu_info *info;
-    struct page_info *info_page; /* held reference when the guest registered its own place */
+    struct vcpu_info unseen_info; /* where info points while the guest has no place for it */
+    struct page_info *info_page;  /* held reference when the guest registered its own place */
 
     enum vcpu_state state; /* scheduler lock */
     bool initialised;      /* has a register context */

@@ -202,6 +202,25 @@ static void test_vcpu_info(void **state)
     assert_false(get_page_writable(pg, control_domain));
 }
 
+/* A vcpu that has no place yet: what it does to its own vcpu_info is no other's, and goes with it to the place. */
+static void test_vcpu_info_unplaced(void **state)
+{
+    struct domain *d = fake_domain(false, XEN_LEGACY_MAX_VCPUS + 2, 64);
+    struct vcpu *v = d->vcpu[XEN_LEGACY_MAX_VCPUS], *other = d->vcpu[XEN_LEGACY_MAX_VCPUS + 1];
+    struct page_info *pg = page_alloc_domain(d, 0, 0);
+    struct vcpu_register_vcpu_info reg = {.mfn = page_to_mfn(pg).n, .offset = 64};
+
+    assert_int_equal(v->info->evtchn_upcall_mask, 1);
+    v->info->evtchn_upcall_mask = 0;
+    v->info->time.system_time = 77;
+    assert_int_equal(other->info->evtchn_upcall_mask, 1);
+    assert_int_equal(call(v, __HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, v->id, PTR(&reg)), 0);
+    assert_ptr_equal(v->info, (char *)arch_map(page_to_mfn(pg)) + 64);
+    assert_int_equal(v->info->evtchn_upcall_mask, 0);
+    assert_int_equal(v->info->time.system_time, 77);
+    fake_domain_end(d);
+}
+
 static void test_vcpu_up_down(void **state)
 {
     int context;
@@ -437,6 +456,7 @@ int main(void)
         TEST(test_version),
         TEST(test_build_id),
         TEST(test_vcpu_info),
+        TEST(test_vcpu_info_unplaced),
         TEST(test_vcpu_up_down),
         TEST(test_timers_wake),
         TEST(test_held_upcall_wakes),
