@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -286,6 +285,7 @@ void json_flag(yajl_gen gen, const char *name, bool on)
 /* Each daemon holds a lock on RUN_DIR/NAME.lock while it runs. */
 static bool daemon_runs(const char *program)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char path[300];
     int fd;
     bool runs;
@@ -294,7 +294,7 @@ static bool daemon_runs(const char *program)
     fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return false;
-    runs = flock(fd, LOCK_EX | LOCK_NB) < 0;
+    runs = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     close(fd);
     return runs;
 }

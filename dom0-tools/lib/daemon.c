@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,8 +41,11 @@ void daemon_log(const char *format, ...)
         fclose(out);
 }
 
+/* A record lock: it is the process' own, so no child that has yet to become another program keeps it (flock's would), and
+ * who asks whether it is held need not take it. */
 static void take_lock(const char *name)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char path[300];
 
     mkdir(bh_run_dir(), 0755);
@@ -54,7 +56,7 @@ static void take_lock(const char *name)
         fprintf(stderr, "%s: cannot make %s: %s\n", name, path, strerror(errno));
         exit(1);
     }
-    if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+    if (fcntl(lock_fd, F_SETLK, &lock) < 0)
         exit(0);
 }
 
