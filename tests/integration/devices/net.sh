@@ -4,11 +4,16 @@ id=$(bh domid one)
 mac=00:16:3e:77:01:02
 modprobe -qa dummy 8021q veth
 
-plug_net() { # plug_net NUMBER PARAMETERS...: attached, up, with its address; what a failed step left goes first
+# Both of the guest's cards are on br0: each is to answer for its own addresses only.
+in_guest one "for f in arp_ignore:1 arp_announce:2; do echo \${f#*:} >/proc/sys/net/ipv4/conf/all/\${f%:*}; done" >/dev/null
+attach() { # attach PARAMETERS...: the second card; what a failed step left goes first
+    while bh network-detach one $mac >/dev/null 2>&1; do :; done
+    bh network-attach one "mac=$mac,$*"
+}
+plug_net() { # plug_net NUMBER PARAMETERS: attached, up, with its address
     local number=$1
     shift
-    bh network-detach one $mac >/dev/null 2>&1
-    bh network-attach one mac=$mac "$@" || return
+    attach "$@" || return
     in_guest one "for i in \$(seq 100); do [ -e /sys/class/net/eth1 ] && break; sleep 0.1; done; ip address add 10.$number.0.2/24 dev eth1 && ip link set eth1 up"
 }
 reaches() { # reaches NUMBER: Dom0 and the guest, both ways
@@ -73,7 +78,7 @@ offload() {
 step "checksums and segmentation left to the other side, both ways; fewer events than packets" offload
 routed() {
     ip link add out0 type dummy && ip address add 10.90.0.1/32 dev out0 && ip link set out0 up
-    bh network-attach one "mac=$mac,script=vif-route,ip=10.103.0.2,gatewaydev=out0" &&
+    attach "script=vif-route,ip=10.103.0.2,gatewaydev=out0" &&
         in_guest one "sleep 1; ip address add 10.103.0.2/32 dev eth1 && ip link set eth1 up && ip route add 10.90.0.1 dev eth1 && ping -c 1 -W 5 10.90.0.1" &&
         ip route | grep "10.103.0.2 dev vif$id.1" && ping -c 1 -W 5 10.103.0.2 && unplug_net
 }
@@ -81,7 +86,7 @@ step "routed (vif-route)" routed
 nat() {
     ip netns add far && ip link add far0 type veth peer name far1 netns far && ip address add 10.91.0.1/24 dev far0 && ip link set far0 up &&
         ip -n far address add 10.91.0.2/24 dev far1 && ip -n far link set far1 up || return
-    bh network-attach one "mac=$mac,script=vif-nat,ip=10.104.0.2,gatewaydev=out0" &&
+    attach "script=vif-nat,ip=10.104.0.2,gatewaydev=out0" &&
         in_guest one "sleep 1; ip address add 10.104.0.2/32 dev eth1 && ip link set eth1 up && ip route add 10.91.0.2 dev eth1 && ping -c 1 -W 5 10.91.0.2" &&
         nft list chain ip bulkhead out | grep -q 10.104.0.2 && unplug_net && ! nft list chain ip bulkhead out | grep 10.104.0.2
 }

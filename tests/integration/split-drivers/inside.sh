@@ -169,7 +169,7 @@ start control
 for _ in $(seq 1 60); do
     ping -c 1 -W 1 10.9.0.2 >/dev/null && break
 done
-head -c 200k /dev/zero | socat -t 5 STDIO TCP:10.9.0.2:7 | wc -c
+head -c 200k /dev/zero | timeout 60 socat -t 5 STDIO TCP:10.9.0.2:7 | wc -c
 wait_end control 120 && good control 1
 step "control ring" $? control.log
 
