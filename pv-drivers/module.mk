@@ -49,6 +49,7 @@ $(eval $(call host_test,pv-device,$(PV_TEST)/test_device.c $(PV_TEST)/fake_store
 	pv-drivers/common/log.c,,))
 $(eval $(call host_test,pv-vif,$(PV_TEST)/test_vif.c $(PV_FAKE) $(PV_PACKET) pv-drivers/netback/vif.c \
 	pv-drivers/common/log.c pv-drivers/common/uring.c,,-luring))
+$(eval $(call host_test,pv-tcp,$(PV_TEST)/test_tcp.c pv-drivers/guest/tcp.c,,))
 $(eval $(call host_test,pv-uring,$(PV_TEST)/test_uring.c pv-drivers/common/uring.c pv-drivers/common/log.c,,-luring))
 $(eval $(call host_test,pv-io-abi,$(addprefix $(PV_TEST)/,test_io_abi.c abi_ours.c abi_xens.c),,))
 

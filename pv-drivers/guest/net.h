@@ -19,6 +19,8 @@ struct tcp_session {
     uint32_t address; /* network order */
     uint16_t local, remote;
     uint32_t una, next; /* ours: oldest unacknowledged, next to send */
+    uint32_t top;       /* ours: behind the last that was ever sent */
+    uint32_t recover;   /* ours: what was under way when a segment was found lost ends here */
     uint32_t expected;  /* theirs */
     uint32_t window;    /* theirs */
     uint32_t buffered;  /* bytes in `data`, the first of which is byte `una` */
@@ -26,6 +28,7 @@ struct tcp_session {
     uint64_t made;      /* bytes put there of our own making */
     uint64_t received;
     bool peer_done, ack_now;
+    bool repeat; /* the oldest segment is to be sent once more */
     unsigned duplicates;
     uint64_t resend_at;
     uint8_t *data; /* TCP_BUFFER, a ring indexed by sequence number */

@@ -1,9 +1,12 @@
 /*
  * TCP as a test needs it: sessions accepted for echo, discard and chargen, or opened to send. No options but
- * the MSS, no congestion control, segments out of order are dropped and asked for again, resending goes back
- * to the oldest byte.
+ * the MSS, no congestion control, segments out of order are dropped and asked for again. Three acknowledgements
+ * of one byte send that byte's segment once more, as does each later one that stops short of what was under way then
+ * (RFC 6582); when nothing is acknowledged in time, sending begins again at the oldest byte.
  *
  *     FREE -> SYN_RECEIVED or SYN_SENT -> ESTABLISHED -> FIN_SENT -> FREE
+ *
+ * una <= next <= top; una + buffered is where the session's data ends, and the FIN stands.
  */
 #include "net.h"
 
@@ -16,6 +19,11 @@
 #define PORT_ECHO    7
 #define PORT_DISCARD 9
 #define PORT_CHARGEN 19
+
+static bool is_before(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
 
 static uint8_t *byte_at(struct tcp_session *s, uint32_t sequence)
 {
@@ -83,7 +91,7 @@ static struct tcp_session *new_session(struct net *n, uint32_t address, const ui
         uint8_t *data = s->data;
         *s = (struct tcp_session){.address = address, .local = local, .remote = remote, .data = data};
         memcpy(s->mac, mac, 6);
-        s->una = s->next = (uint32_t)fe_now();
+        s->una = s->next = s->top = s->recover = (uint32_t)fe_now();
         return s;
     }
     return NULL;
@@ -108,20 +116,25 @@ static void accept(struct net *n, uint32_t address, const uint8_t *tcp, const ui
 /* Takes over what the other side acknowledges. bare: the segment says nothing else, not even another window. */
 static void acknowledge(struct tcp_session *s, uint32_t ack, bool bare)
 {
-    uint32_t sent = s->next - s->una, acked = ack - s->una;
+    uint32_t sent = s->top - s->una, acked = ack - s->una;
     if (acked == 0 || acked > sent) {
-        if (acked == 0 && sent && bare && ++s->duplicates == 3)
-            s->next = s->una;
+        if (acked == 0 && sent && bare && ++s->duplicates == 3 && !is_before(s->una, s->recover)) {
+            s->recover = s->top;
+            s->repeat = true;
+        }
         return;
     }
     uint32_t data = acked < s->buffered ? acked : s->buffered;
     bool was_shut = our_window(s) < 2 * TCP_MSS;
     s->una += acked;
     s->buffered -= data;
+    if (is_before(s->next, s->una))
+        s->next = s->una;
+    s->repeat = is_before(s->una, s->recover);
     s->ack_now = s->ack_now || (was_shut && our_window(s) >= 2 * TCP_MSS);
     s->duplicates = 0;
     s->resend_at = fe_now() + RESEND_TIME;
-    if (s->state == TCP_FIN_SENT && s->una == s->next)
+    if (s->state == TCP_FIN_SENT && s->una == s->top)
         s->state = TCP_FREE;
 }
 
@@ -146,7 +159,7 @@ static void take_data(struct tcp_session *s, const uint8_t *data, unsigned bytes
 
 static void established(struct tcp_session *s, uint32_t ack)
 {
-    s->una = s->next = ack;
+    s->una = s->next = s->top = s->recover = ack;
     s->state = TCP_ESTABLISHED;
 }
 
@@ -201,25 +214,43 @@ static void produce(struct tcp_session *s)
         s->to_send -= now;
 }
 
+/* Notes that what stands before sequence has been sent. */
+static void sent_to(struct tcp_session *s, uint32_t sequence)
+{
+    if (is_before(s->next, sequence))
+        s->next = sequence;
+    if (is_before(s->top, sequence))
+        s->top = sequence;
+}
+
 static void send_data(struct net *n, struct tcp_session *s)
 {
     for (;;) {
-        uint32_t sent = s->next - s->una, ready = s->buffered - sent;
+        uint32_t sent = s->next - s->una, ready = sent < s->buffered ? s->buffered - sent : 0;
         uint32_t allowed = s->window > sent ? s->window - sent : 0;
         uint32_t now = ready < TCP_MSS ? ready : TCP_MSS;
         if (now == 0 || now > allowed || !segment(n, s, s->next, now, FLAG_ACK | FLAG_PSH))
             break;
         if (sent == 0)
             s->resend_at = fe_now() + RESEND_TIME;
-        s->next += now;
+        sent_to(s, s->next + now);
     }
     bool all_sent = s->next - s->una == s->buffered;
     bool finished = s->service == TCP_CLIENT ? s->to_send == 0 : s->peer_done;
     if (finished && all_sent && segment(n, s, s->next, 0, FLAG_FIN | FLAG_ACK)) {
-        s->next++;
+        sent_to(s, s->next + 1);
         s->state = TCP_FIN_SENT;
         s->resend_at = fe_now() + RESEND_TIME;
     }
+}
+
+/* Sends the oldest segment once more, or for the first time into a window that stays too small for it. */
+static void repeat_oldest(struct net *n, struct tcp_session *s)
+{
+    uint32_t bytes = s->buffered < TCP_MSS ? s->buffered : TCP_MSS;
+    s->repeat = bytes && !segment(n, s, s->una, bytes, FLAG_ACK | FLAG_PSH);
+    if (!s->repeat)
+        sent_to(s, s->una + bytes);
 }
 
 static void resend(struct net *n, struct tcp_session *s)
@@ -229,9 +260,9 @@ static void resend(struct net *n, struct tcp_session *s)
         segment(n, s, s->una, 0, FLAG_SYN);
     else if (s->state == TCP_SYN_RECEIVED)
         segment(n, s, s->una, 0, FLAG_SYN | FLAG_ACK);
-    else if (s->next != s->una) {
-        s->next = s->una;
-        s->state = TCP_ESTABLISHED;
+    else {
+        s->next = s->recover = s->una;
+        s->repeat = true;
     }
 }
 
@@ -243,8 +274,10 @@ void tcp_run(struct net *n)
             continue;
         if (fe_now() > s->resend_at)
             resend(n, s);
-        if (s->state == TCP_ESTABLISHED) {
+        if (s->state >= TCP_ESTABLISHED) {
             produce(s);
+            if (s->repeat)
+                repeat_oldest(n, s);
             send_data(n, s);
         }
         if (s->ack_now)
