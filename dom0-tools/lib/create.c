@@ -111,7 +111,7 @@ static int open_initrd(struct build *b)
 
 static int read_files(struct build *b)
 {
-    int rc = image_load(b->h, b->config->kernel, false, &b->image);
+    int rc = image_load(b->h, b->config->kernel, &b->image);
 
     if (rc)
         return rc;
@@ -772,6 +772,8 @@ int bh_create(struct bh *h, const struct bh_config *config, const struct bh_crea
         rc = bh_because(h, "domain \"%s\" was not created", config->name ? config->name : "");
     } else {
         *domid = b.domid;
+        if (image_keep(h, &b.image)) /* the next creation unpacks again */
+            bh_error_clear(h);
     }
     build_free(&b);
     return rc;

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "bulkhead.h"
 #include "abi.h"
 
@@ -162,23 +163,29 @@ struct image {
     void *mapping; /* when data is a mapped file */
     size_t mapping_size;
     int fd; /* of that file; meaningful with mapping only */
+
+    uint8_t *source; /* what data was unpacked from, until image_keep; NULL: nothing was unpacked */
+    size_t source_size;
+    struct stat source_file;
 };
 #define KERNEL_LIMIT (1UL << 30)
-/* Reads a kernel file, taking the ELF file out of a bzImage, from the cache if it is there. It is kept there then;
- * with must_keep it is an error if it cannot be. */
-int image_load(struct bh *h, const char *path, bool must_keep, struct image *out);
+/* Reads a kernel file, taking the ELF file out of a bzImage, from the cache if it is there. */
+int image_load(struct bh *h, const char *path, struct image *out);
+/* Keeps in the cache what image_load had to unpack; for when nobody waits any more. */
+int image_keep(struct bh *h, struct image *image);
 void image_free(struct image *image);
 
 /* ---- unpacked kernels that are kept: kernel_cache.c ---- */
 
-#define CACHE_NAME 65 /* a digest as text */
-struct stat;
+#define CACHE_NAME 82 /* a digest and a size as text */
 void blake2b_256(const uint8_t *data, size_t size, uint8_t out[32]);
 /* What the unpacked kernel of a packed file is called. */
 void cache_name(const uint8_t *data, size_t size, char name[CACHE_NAME]);
 /* The same of a file that was seen before, without reading it. False: it was not. */
 bool cache_recall(const struct stat *st, char name[CACHE_NAME]);
 void cache_remember(const struct stat *st, const char *name);
+/* False: there is none of a packed file of this size. */
+bool cache_may_have(size_t size);
 /* False: there is none that is whole. */
 bool cache_get(const char *name, struct image *out);
 int cache_put(struct bh *h, const char *name, const uint8_t *data, size_t size);

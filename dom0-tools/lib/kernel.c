@@ -74,6 +74,7 @@ void image_free(struct image *image)
     } else {
         free(image->data);
     }
+    free(image->source);
     memset(image, 0, sizeof(*image));
 }
 
@@ -111,54 +112,67 @@ static int unpack(struct bh *h, const uint8_t *data, size_t size, struct image *
     return bzimage_unpack(h, data, size, &out->data, &out->size);
 }
 
-/* The name is made of the bytes that are unpacked, whoever writes the file meanwhile. */
-static int load_packed(struct bh *h, const uint8_t *bytes, size_t size, const char *path, bool must_keep,
-                       char name[CACHE_NAME], struct image *out)
+/* Takes over the bytes of a packed file. The name is made of the bytes that are unpacked, whoever writes the file
+ * meanwhile. */
+static int load_packed(struct bh *h, uint8_t *data, size_t size, const struct stat *st, struct image *out)
 {
-    uint8_t *data = bh_alloc(h, 1, size, "the kernel file");
+    char name[CACHE_NAME];
     int rc;
 
-    if (!data)
-        return -h->error;
-    memcpy(data, bytes, size);
-    cache_name(data, size, name);
-    if (cache_get(name, out)) {
-        free(data);
-        return 0;
+    if (cache_may_have(size)) {
+        cache_name(data, size, name);
+        if (cache_get(name, out)) {
+            cache_remember(st, name);
+            free(data);
+            return 0;
+        }
     }
     rc = unpack(h, data, size, out);
-    free(data);
-    if (rc)
-        return bh_because(h, "reading the kernel %s", path);
-    rc = cache_put(h, name, out->data, out->size);
-    if (rc && must_keep) {
-        image_free(out);
-        return bh_because(h, "keeping the unpacked kernel %s", path);
+    if (rc) {
+        free(data);
+        return rc;
     }
-    bh_error_clear(h);
+    out->source = data;
+    out->source_size = size;
+    out->source_file = *st;
     return 0;
 }
 
-int image_load(struct bh *h, const char *path, bool must_keep, struct image *out)
+int image_load(struct bh *h, const char *path, struct image *out)
 {
-    struct image packed = {0};
+    struct image file = {0};
     struct stat st;
     char name[CACHE_NAME];
-    int rc = map_file(h, path, &packed, &st);
+    int rc = map_file(h, path, &file, &st);
 
     memset(out, 0, sizeof(*out));
     if (rc)
         return rc;
-    if (is_elf(packed.data, packed.size)) {
-        *out = packed;
+    if (is_elf(file.data, file.size)) {
+        *out = file;
         return 0;
     }
     if (!cache_recall(&st, name) || !cache_get(name, out)) {
-        rc = load_packed(h, packed.data, packed.size, path, must_keep, name, out);
-        if (!rc)
-            cache_remember(&st, name);
+        uint8_t *data = bh_alloc(h, 1, file.size, "the kernel file");
+        rc = data ? load_packed(h, memcpy(data, file.data, file.size), file.size, &st, out) : -h->error;
     }
-    image_free(&packed);
+    image_free(&file);
+    return rc ? bh_because(h, "reading the kernel %s", path) : 0;
+}
+
+int image_keep(struct bh *h, struct image *image)
+{
+    char name[CACHE_NAME];
+    int rc;
+
+    if (!image->source)
+        return 0;
+    cache_name(image->source, image->source_size, name);
+    rc = cache_put(h, name, image->data, image->size);
+    if (!rc)
+        cache_remember(&image->source_file, name);
+    free(image->source);
+    image->source = NULL;
     return rc;
 }
 
@@ -166,10 +180,14 @@ int bh_prepare_kernel(struct bh *h, const char *path)
 {
     struct image image;
     struct pv_kernel kernel;
-    int rc = image_load(h, path, true, &image);
+    int rc = image_load(h, path, &image);
 
     if (rc)
         return rc;
+    if (image_keep(h, &image)) {
+        image_free(&image);
+        return bh_because(h, "keeping the unpacked kernel %s", path);
+    }
     rc = pv_kernel_parse(h, image.data, image.size, &kernel);
     image_free(&image);
     return rc ? bh_because(h, "the kernel %s cannot run as a PV guest", path) : 0;

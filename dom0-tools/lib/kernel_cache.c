@@ -2,10 +2,10 @@
  * Unpacked kernels that are kept, as unpacking takes a hundred times longer than anything else in creating a
  * domain.
  *
- * CACHE_DIR/kernels/DIGEST is the ELF file out of the packed file with that digest (BLAKE2b, so that nobody can
- * make two of them meet), then a checksum of it in eight bytes. It holds for that file wherever it lies and however
- * often the machine was started since; there is no entry that is out of date. One that was cut short or damaged is
- * removed when it is met. RUN_DIR/kernels/IDENTITY is a link that saves the digest: the file of that identity
+ * CACHE_DIR/kernels/DIGEST-SIZE is the ELF file out of the packed file with that digest (BLAKE2b, so that nobody can
+ * make two of them meet) and that size (so that a digest is only made where there is something to find), then a
+ * checksum of it in eight bytes. It holds for that file wherever it lies and however often the machine was started
+ * since; there is no entry that is out of date. One that was cut short or damaged is removed when it is met. RUN_DIR/kernels/IDENTITY is a link that saves the digest: the file of that identity
  * (device, inode, size, times) was seen to have it.
  *
  * Only entries in a directory and of a mode that nobody else can write are believed. Those used longest ago go
@@ -22,6 +22,7 @@
 #define CACHE_LIMIT (256UL << 20)
 #define PIECE       4096UL
 #define CHECK_BYTES sizeof(uint64_t)
+#define DIGEST_TEXT 64
 
 const char *bh_cache_dir(void)
 {
@@ -123,6 +124,22 @@ bool cache_get(const char *name, struct image *out)
     return good;
 }
 
+bool cache_may_have(size_t size)
+{
+    char end[24];
+    int fd = open_cache();
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *entry;
+    bool found = false;
+
+    snprintf(end, sizeof(end), "-%zx", size);
+    while (list && !found && (entry = readdir(list)))
+        found = strlen(entry->d_name) > DIGEST_TEXT && !strcmp(entry->d_name + DIGEST_TEXT, end);
+    if (list)
+        closedir(list);
+    return found;
+}
+
 /* Removes what was used longest ago until there is room for `size` bytes more. */
 static void make_room(int dir, uint64_t size)
 {
@@ -206,12 +223,16 @@ static void link_path(const struct stat *st, char *out, size_t size)
 
 bool cache_recall(const struct stat *st, char name[CACHE_NAME])
 {
+    static const char digits[] = "0123456789abcdef";
     char path[512];
 
     link_path(st, path, sizeof(path));
     ssize_t length = readlink(path, name, CACHE_NAME - 1);
-    name[CACHE_NAME - 1] = 0;
-    return length == CACHE_NAME - 1 && strspn(name, "0123456789abcdef") == CACHE_NAME - 1;
+    if (length <= DIGEST_TEXT + 1)
+        return false;
+    name[length] = 0;
+    return strspn(name, digits) == DIGEST_TEXT && name[DIGEST_TEXT] == '-' &&
+           !name[DIGEST_TEXT + 1 + strspn(name + DIGEST_TEXT + 1, digits)];
 }
 
 void cache_remember(const struct stat *st, const char *name)
@@ -231,9 +252,10 @@ void cache_remember(const struct stat *st, const char *name)
 
 void cache_name(const uint8_t *data, size_t size, char name[CACHE_NAME])
 {
-    uint8_t digest[32];
+    uint8_t digest[DIGEST_TEXT / 2];
 
     blake2b_256(data, size, digest);
     for (unsigned int i = 0; i < sizeof(digest); i++)
         snprintf(name + 2 * i, 3, "%02x", digest[i]);
+    snprintf(name + DIGEST_TEXT, CACHE_NAME - DIGEST_TEXT, "-%zx", size);
 }

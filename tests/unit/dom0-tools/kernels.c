@@ -38,10 +38,12 @@ static bool loads(void)
     struct bh *h = bh_open();
     struct image image;
 
-    assert_int_equal(image_load(h, path, false, &image), 0);
+    assert_int_equal(image_load(h, path, &image), 0);
     assert_int_equal(image.size, kernel_size);
     assert_memory_equal(image.data, kernel, kernel_size);
     bool mapped = image.mapping;
+    image_keep(h, &image);
+    assert_null(image.source);
     image_free(&image);
     bh_close(h);
     return mapped;
@@ -101,8 +103,21 @@ static void the_digest_is_blake2b(void **state)
         data[i] = (uint8_t)(7 * i);
     for (unsigned int i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         cache_name(data, known[i].size, name);
-        assert_string_equal(name, known[i].digest); /* b2sum -l 256 */
+        assert_memory_equal(name, known[i].digest, 64); /* b2sum -l 256 */
+        assert_int_equal(strtoul(name + 65, NULL, 16), known[i].size);
     }
+}
+
+/* A digest is made only where there is an entry for a file of this size. */
+static void entries_are_told_by_the_packed_size(void **state)
+{
+    struct stat st;
+
+    loads();
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(cache_may_have(st.st_size));
+    assert_false(cache_may_have(st.st_size + 1));
+    assert_false(cache_may_have(st.st_size / 16));
 }
 
 static void a_kernel_is_unpacked_once(void **state)
@@ -200,10 +215,21 @@ static void links_name_entries(void **state)
     assert_false(cache_recall(&st, name));
     loads();
     unlink(link);
-    assert_int_equal(symlink("0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8", link), 0);
-    assert_true(cache_recall(&st, name));
-    assert_true(loads()); /* there is no such entry */
-    unlink(link);
+    static const struct {
+        const char *to;
+        bool good;
+    } links[] = {
+        {"0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8-6000", true}, /* no such entry */
+        {"0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8-", false},
+        {"0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8-6/00", false},
+        {"0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a86000-6000", false},
+        {"0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3-6000", false}};
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+        assert_int_equal(symlink(links[i].to, link), 0);
+        assert_int_equal(cache_recall(&st, name), links[i].good);
+        assert_true(loads());
+        unlink(link);
+    }
 }
 
 static void the_oldest_entries_go(void **state)
@@ -247,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_digest_is_blake2b),
         cmocka_unit_test(a_kernel_is_unpacked_once),
+        cmocka_unit_test(entries_are_told_by_the_packed_size),
         cmocka_unit_test(another_kernel_under_the_same_name_is_the_one_that_loads),
         cmocka_unit_test(a_damaged_entry_costs_the_unpacking),
         cmocka_unit_test(a_directory_that_others_can_write_is_not_believed),
