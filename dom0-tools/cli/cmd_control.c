@@ -375,6 +375,7 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
     struct bh_cpupool *list;
     unsigned int count;
     yajl_gen gen;
+    bool any = false;
     int rc = 0;
 
     if (bh_cpupool_list(call->h, &list, &count))
@@ -387,6 +388,7 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
     for (unsigned int i = 0; i < count && !rc; i++) {
         if (list[i].scheduler != sched_id || (pool >= 0 && list[i].id != (unsigned int)pool))
             continue;
+        any = true;
         if (!gen && only < 0)
             rc = print_pool(call, &list[i]);
         if (!gen && only < 0 && !rc)
@@ -399,6 +401,9 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
         json_end(gen);
     }
     bh_cpupool_list_free(list, count);
+    if (!rc && only >= 0 && !any)
+        rc = failed_text(call, "domain %d is in a CPU pool that has another scheduler than %s", only,
+                         bh_scheduler_name(sched_id));
     return rc;
 }
 

@@ -3,15 +3,15 @@
  *   0 to 5  shuts down for this reason (SHUTDOWN_poweroff, _reboot, _suspend, _crash, _watchdog, _soft_reset)
  *   u       an invalid instruction without a trap table, which ends the domain as a crash
  *   w       a watchdog of one second, which nobody feeds
- *   b       blocks for ever
+ *   b       waits for no port, for ever: with events masked, so that Xen does not crash it for having no callback
  *   c       powers off when CPUID says that there is SSE3, reboots when it does not
  *   m       reads an MSR that a PV guest is not offered (DEBUGCTL), then powers off
  *   anything else: spins
  * Built with FIRST, its first instruction is the invalid one.
  */
 #define HYPERVISOR_SCHED_OP 29
-#define SCHEDOP_BLOCK       1
 #define SCHEDOP_SHUTDOWN    2
+#define SCHEDOP_POLL        3
 #define SCHEDOP_WATCHDOG    6
 #define START_INFO_CMD_LINE 128
 
@@ -81,12 +81,14 @@ spin:
         pause
         jmp     spin
 blocked:
-        mov     $SCHEDOP_BLOCK, %edi
-        call    sched_op
+        mov     $SCHEDOP_POLL, %edi
+        lea     no_ports(%rip), %rsi
+        call    sched_op_with
         jmp     blocked
 
 sched_op:
         lea     argument(%rip), %rsi
+sched_op_with:
         mov     $HYPERVISOR_SCHED_OP, %eax
         syscall
         ret
@@ -95,6 +97,8 @@ sched_op:
         .align  8
 argument:
         .long   0, 0
+no_ports:
+        .quad   0, 0, 0                 /* ports, their number, no end */
         .bss
         .align  4096
         .skip   4096

@@ -87,9 +87,10 @@ bh destroy sees
 step "a CPUID policy" ends blind c 'on_poweroff="preserve"' 'on_reboot="preserve"' 'cpuid="host,sse3=0"'
 step "no SSE3" wait_for 60 is_shut blind reboot
 bh destroy blind
-step "a feature that the machine lacks" refused 'CPUID|cpu_policy' ends proud c 'cpuid="host,avx512f=1"'
+# Xen takes such a policy and leaves out what it cannot give; it lets a guest without a #GP handler read any MSR as 0.
+[ "$hypervisor" = xen ] || step "a feature that the machine lacks" refused 'CPUID|cpu_policy' ends proud c 'cpuid="host,avx512f=1"'
 step "an MSR that is not offered" ends strict m 'on_poweroff="preserve"' 'on_crash="preserve"'
-step "it faults" wait_for 60 is_shut strict crash
+step "it faults" wait_for 60 is_shut strict "$([ "$hypervisor" = xen ] && echo poweroff || echo crash)"
 bh destroy strict
 step "msr_relaxed" ends relaxed m 'on_poweroff="preserve"' 'on_crash="preserve"' msr_relaxed=1
 step "it reads" wait_for 60 is_shut relaxed poweroff
