@@ -4,7 +4,7 @@
 BH_XZ_SRC := hypervisor/common/lzma2.c hypervisor/common/xz.c
 BH_LIB_SRC := $(addprefix dom0-tools/lib/,core.c os_linux.c hypercall.c store.c unpack.c kernel.c kernel_cache.c blake2b.c \
               pv.c create.c \
-              device.c domain.c machine.c dump.c cpuid.c) $(BH_XZ_SRC)
+              vdev.c device.c hotplug.c attach.c domain.c machine.c dump.c cpuid.c) $(BH_XZ_SRC)
 BH_CONFIG_CORE := $(addprefix dom0-tools/config/,doc.c xlcfg.c spec.c keys.c check.c json.c)
 # For tests: with XML inside. The programs load it when they need it.
 BH_CONFIG_SRC := $(BH_CONFIG_CORE) dom0-tools/config/xml.c
