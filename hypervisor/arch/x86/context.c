@@ -230,7 +230,7 @@ void arch_vcpu_kick(struct vcpu *v)
         return;
     cpu = loaded - 1;
     if (cpu != arch_cpu_id() && READ_ONCE(percpu_of(cpu)->info->current) == v)
-        smp_send_kick(cpu);
+        arch_kick_cpu(cpu);
 }
 
 struct vcpu *arch_current(void)

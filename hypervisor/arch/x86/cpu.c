@@ -177,7 +177,6 @@ void cpu_enable_features(void)
         cr4 |= CR4_UMIP;
     write_cr0((read_cr0() | CR0_WP | CR0_NE | CR0_MP | CR0_AM) & ~(CR0_EM | CR0_TS));
     write_cr4(cr4);
-    this_percpu()->cr4 = cr4;
     this_percpu()->cr0_ts = false;
     wrmsr(MSR_PAT, PAT_VALUE);
     if (cpu_has(FEAT_XSAVE))

@@ -99,15 +99,9 @@ void arch_cpu_relax(void)
 
 /* ---- kicks and sleep ---- */
 
-void smp_send_kick(unsigned int cpu)
-{
-    apic_send_ipi(percpu_of(cpu)->apic_id, VECTOR_KICK);
-}
-
 void arch_kick_cpu(unsigned int cpu)
 {
-    if (cpu != arch_cpu_id())
-        smp_send_kick(cpu);
+    apic_send_ipi(percpu_of(cpu)->apic_id, VECTOR_KICK);
 }
 
 _Atomic uint32_t *arch_work_word(unsigned int cpu)

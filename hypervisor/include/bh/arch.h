@@ -12,7 +12,7 @@ cpumask_t arch_online_cpus(void);
 void arch_cpu_relax(void);   /* while spinning: serves cross-CPU calls */
 void arch_irq_window(void);  /* lets pending interrupts in; no lock may be held */
 bool arch_irq_pending(void); /* cheap guess: whether work or an interrupt waits on this CPU */
-/* Makes `cpu` pass through its work check soon (leave guest mode or the idle loop). */
+/* Makes `cpu`, another than this one, pass through its work check soon (leave guest mode or the idle loop). */
 void arch_kick_cpu(unsigned int cpu);
 /* Idle loop's sleep: enables interrupts and halts, unless work is pending; returns with interrupts off. */
 void arch_idle_wait(void);

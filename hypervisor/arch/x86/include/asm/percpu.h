@@ -16,7 +16,6 @@ struct percpu {
     uint64_t *gdt_page; /* page GDT_HV_PAGE of every GDT loaded on this CPU */
     mfn_t gdt_mfn;
     uint64_t *root; /* top-level table of isolated guests (isolation.c); NULL: there are none */
-    uint64_t cr4;   /* what is in CR4 */
     bool cr0_ts, dr7_active, ldt_loaded;
     _Atomic uint64_t calls; /* cross calls asked of this CPU: bit per sender */
     uint64_t timer_deadline;

@@ -6,7 +6,6 @@
 
 /* Serves the cross calls asked of this CPU. */
 void smp_serve_calls(void);
-void smp_send_kick(unsigned int cpu);
 void smp_stop_others(void);   /* halts all other CPUs; for panic and reboot */
 void smp_boot_cpu_init(void); /* percpu data of CPU 0 */
 extern cpumask_t cpus_online;
