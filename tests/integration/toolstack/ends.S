@@ -6,14 +6,20 @@
  *   b       waits for no port, for ever: with events masked, so that Xen does not crash it for having no callback
  *   c       powers off when CPUID says that there is SSE3, reboots when it does not
  *   m       reads an MSR that a PV guest is not offered (DEBUGCTL), then powers off
+ *   e       takes event channels until it gets no more; powers off when the last was port 100, reboots otherwise
+ *   g       powers off when its grant table can have 3 frames and not 4, reboots otherwise
  *   anything else: spins
  * Built with FIRST, its first instruction is the invalid one.
  */
-#define HYPERVISOR_SCHED_OP 29
-#define SCHEDOP_SHUTDOWN    2
-#define SCHEDOP_POLL        3
-#define SCHEDOP_WATCHDOG    6
-#define START_INFO_CMD_LINE 128
+#define HYPERVISOR_GRANT_TABLE_OP   20
+#define HYPERVISOR_SCHED_OP         29
+#define HYPERVISOR_EVENT_CHANNEL_OP 32
+#define GNTTABOP_SETUP_TABLE        2
+#define EVTCHNOP_ALLOC_UNBOUND      6
+#define SCHEDOP_SHUTDOWN            2
+#define SCHEDOP_POLL                3
+#define SCHEDOP_WATCHDOG            6
+#define START_INFO_CMD_LINE         128
 
         .macro note type, value
         .pushsection .note.Xen, "a", @note
@@ -50,6 +56,10 @@ start:
         je      features
         cmp     $'m', %eax
         je      unoffered
+        cmp     $'e', %eax
+        je      events
+        cmp     $'g', %eax
+        je      grants
         sub     $'0', %eax
         cmp     $5, %eax
         ja      spin
@@ -73,6 +83,40 @@ unoffered:
         rdmsr
         xor     %eax, %eax
         jmp     end
+events:
+        mov     $EVTCHNOP_ALLOC_UNBOUND, %edi
+        lea     unbound(%rip), %rsi
+        mov     $HYPERVISOR_EVENT_CHANNEL_OP, %eax
+        syscall
+        test    %eax, %eax
+        jz      events
+        xor     %eax, %eax
+        cmpl    $100, unbound + 4(%rip)
+        setne   %al
+        jmp     end
+grants:
+        mov     $3, %ebx
+        call    grant_frames
+        jne     differs
+        inc     %ebx
+        call    grant_frames
+        je      differs
+        xor     %eax, %eax
+        jmp     end
+differs:
+        mov     $1, %eax
+        jmp     end
+grant_frames:                           /* sets up ebx frames; equal: it was done */
+        mov     %ebx, table + 4(%rip)
+        lea     frames(%rip), %rax
+        mov     %rax, table + 16(%rip)
+        mov     $GNTTABOP_SETUP_TABLE, %edi
+        lea     table(%rip), %rsi
+        mov     $1, %edx
+        mov     $HYPERVISOR_GRANT_TABLE_OP, %eax
+        syscall
+        cmpw    $0, table + 8(%rip)
+        ret
 watchdog:
         movl    $1, argument + 4(%rip)
         mov     $SCHEDOP_WATCHDOG, %edi
@@ -99,6 +143,17 @@ argument:
         .long   0, 0
 no_ports:
         .quad   0, 0, 0                 /* ports, their number, no end */
+unbound:
+        .short  0x7ff0, 0               /* DOMID_SELF, for domain 0 */
+        .long   0                       /* the port */
+table:
+        .short  0x7ff0, 0
+        .long   0                       /* number of frames */
+        .short  0, 0                    /* status */
+        .long   0
+        .quad   0                       /* where they are told */
+frames:
+        .fill   8, 8, 0
         .bss
         .align  4096
         .skip   4096

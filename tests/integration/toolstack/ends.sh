@@ -95,6 +95,12 @@ bh destroy strict
 step "msr_relaxed" ends relaxed m 'on_poweroff="preserve"' 'on_crash="preserve"' msr_relaxed=1
 step "it reads" wait_for 60 is_shut relaxed poweroff
 bh destroy relaxed
+step "a limit of event channels" ends events e 'on_poweroff="preserve"' 'on_reboot="preserve"' max_event_channels=100
+step "it got so many" wait_for 60 is_shut events poweroff
+bh destroy events
+step "a limit of grant frames" ends grants g 'on_poweroff="preserve"' 'on_reboot="preserve"' max_grant_frames=3
+step "it got so many" wait_for 60 is_shut grants poweroff
+bh destroy grants
 step "soft reset: preserve" ends soft 5 'on_soft_reset="preserve"'
 step "it stays" wait_for 60 is_shut soft soft-reset
 bh destroy soft
