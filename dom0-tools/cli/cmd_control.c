@@ -375,7 +375,6 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
     struct bh_cpupool *list;
     unsigned int count;
     yajl_gen gen;
-    bool any = false;
     int rc = 0;
 
     if (bh_cpupool_list(call->h, &list, &count))
@@ -388,7 +387,6 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
     for (unsigned int i = 0; i < count && !rc; i++) {
         if (list[i].scheduler != sched_id || (pool >= 0 && list[i].id != (unsigned int)pool))
             continue;
-        any = true;
         if (!gen && only < 0)
             rc = print_pool(call, &list[i]);
         if (!gen && only < 0 && !rc)
@@ -401,10 +399,25 @@ static int sched_list(struct call *call, unsigned int sched_id, int pool, int on
         json_end(gen);
     }
     bh_cpupool_list_free(list, count);
-    if (!rc && only >= 0 && !any)
-        rc = failed_text(call, "domain %d is in a CPU pool that has another scheduler than %s", only,
-                         bh_scheduler_name(sched_id));
     return rc;
+}
+
+/* Whether a domain is under this scheduler; an error if not. */
+static int check_scheduler(struct call *call, const struct bh_domain *domain, unsigned int sched_id)
+{
+    struct bh_cpupool *list;
+    unsigned int count, found = sched_id;
+
+    if (bh_cpupool_list(call->h, &list, &count))
+        return failed(call);
+    for (unsigned int i = 0; i < count; i++)
+        if (list[i].id == domain->cpupool)
+            found = list[i].scheduler;
+    bh_cpupool_list_free(list, count);
+    if (found == sched_id)
+        return 0;
+    return failed_text(call, "domain %u is in a CPU pool whose scheduler is %s, not %s", domain->domid,
+                       bh_scheduler_name(found), bh_scheduler_name(sched_id));
 }
 
 static bool sched_number(struct call *call, char letter, const char *what, unsigned int max,
@@ -483,8 +496,12 @@ static int sched_command(struct call *call, unsigned int sched_id)
         return 1;
     if (bh_domain_info(call->h, domid, &info))
         return failed(call);
+    if (!call->values['w'] && !call->values['c'] && sched_list(call, sched_id, info.cpupool, domid))
+        return 1;
+    if (check_scheduler(call, &info, sched_id))
+        return 1;
     if (!call->values['w'] && !call->values['c'])
-        return sched_list(call, sched_id, info.cpupool, domid);
+        return 0;
     if (!sched_number(call, 'w', "weight", 65535, &weight) || !sched_number(call, 'c', "cap", 51200, &cap))
         return 1;
     return bh_sched_set(call->h, domid, weight, cap) ? failed(call) : 0;

@@ -77,11 +77,16 @@ step "mem-max below what it has" refused 'MiB' bh mem-max g 100
 step "no memory of that kind" refused 'not an amount of memory' bh mem-set g 12x
 
 # --- scheduling
-step "weight and cap" bh sched-credit -d g -w 512 -c 50
-step "they are shown" says '^g +[0-9]+ +512 +50$' bh sched-credit -d g
-step "the list names the pool" says '^Cpupool Pool-0: tslice=[0-9]+ms ratelimit=[0-9]+us migration-delay=' bh sched-credit
-step "weight 0" refused 'weight' bh sched-credit -d g -w 0
-step "no cap" bh sched-credit -d g -c 0
+case $hypervisor in # Xen's own choice is credit2
+xen) sched=sched-credit2 other=sched-credit pool='^Cpupool Pool-0: ratelimit=[0-9]+us' ;;
+*) sched=sched-credit other=sched-credit2 pool='^Cpupool Pool-0: tslice=[0-9]+ms ratelimit=[0-9]+us migration-delay=' ;;
+esac
+step "weight and cap" bh $sched -d g -w 512 -c 50
+step "they are shown" says '^g +[0-9]+ +512 +50$' bh $sched -d g
+step "the list names the pool" says "$pool" bh $sched
+step "weight 0" refused 'weight' bh $sched -d g -w 0
+step "another scheduler's" refused 'whose scheduler is' bh $other -d g -w 100
+step "no cap" bh $sched -d g -c 0
 
 # --- running
 step "pause" bh pause g
