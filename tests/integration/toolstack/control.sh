@@ -2,6 +2,7 @@
 source /root/dom0.sh
 tool=bh
 cd /root
+hypervisor=$1 # bulkhead or xen
 make_initrd initrd.img
 cat >g.cfg <<'END'
 name = "g"
