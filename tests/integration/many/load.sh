@@ -57,12 +57,12 @@ printf '#!/bin/sh\nexec /bin/poweroff -f\n' >/sbin/poweroff; chmod +x /sbin/powe
 seed=$(sed 's/.*seed=\([0-9]*\).*/\1/' /proc/cmdline)
 echo "guest is up, $(nproc) CPUs"
 for cpu in $(seq "$(nproc)"); do # work for each vcpu beside the disk's
-    (while :; do head -c 1M /dev/urandom | sha256sum >/dev/null; done) &
+    (while :; do head -c 1048576 /dev/urandom | sha256sum >/dev/null; done) &
 done
 round=0
 while :; do
     round=$((round + 1))
-    yes "seed $seed round $round" | head -c 1M >/tmp/data
+    yes "seed $seed round $round" | head -c 1048576 >/tmp/data
     wrote=$(sha256sum </tmp/data)
     dd if=/tmp/data of=/dev/xvda bs=64k oflag=direct 2>/dev/null || echo "ROUND $round not written"
     read=$(dd if=/dev/xvda bs=64k count=16 iflag=direct 2>/dev/null | sha256sum)
