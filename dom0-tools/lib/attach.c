@@ -91,7 +91,7 @@ int device_connect(struct bh *h, unsigned int domid, enum bh_device_class class,
     if (!back)
         return bh_fail(h, ENOENT, "%s %u of domain %u is not in the store", device_class_names[class], devid,
                        domid);
-    rc = wait_state(h, back, 2, BACKEND_WAIT_MS);
+    rc = wait_state(h, back, 2, BACKEND_WAIT_MS + (class == BH_VIF ? SCRIPT_WAIT_MS : 0));
     if (!rc && linux_vif)
         rc = hotplug_linux_vif(h, back, domid, devid);
     free(back);

@@ -26,6 +26,8 @@ void device_undo(struct bh *h, unsigned int domid, enum bh_device_class class, u
 
 /* ---- hotplug.c ---- */
 
+#define SCRIPT_WAIT_MS 40000 /* how long a hotplug script may take */
+
 /* Gives a file a loop device. name: room for its path. */
 int hotplug_loop(struct bh *h, const char *path, bool readonly, char *name, size_t size);
 /* Frees it again; anything else than a loop device is left alone. */

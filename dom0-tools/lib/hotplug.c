@@ -14,8 +14,6 @@
 #include <unistd.h>
 #include "devices.h"
 
-#define SCRIPT_WAIT_MS 40000
-
 int hotplug_loop(struct bh *h, const char *path, bool readonly, char *name, size_t size)
 {
     int control, file, number, loop, rc = -1;
