@@ -16,7 +16,8 @@ fail() {
     exit 1
 }
 
-order() { # order ADDRESS-TO-SEND-TO: what a guest does, in a form that fits into its command line
+# What a guest does, in a form that fits into its command line; it stays until who sends to it has ended.
+order() { # order ADDRESS-TO-SEND-TO
     base64 -w 0 <<END
 iperf3 -s -D >/dev/null
 for d in xvdb xvdc; do
@@ -29,6 +30,7 @@ sleep 5
 iperf3 -t $seconds -i 0 -c $1 || echo "LONG net failed"
 wait \$xvdb && wait \$xvdc || { echo "LONG disk failed"; cat xvd?.log; }
 grep -E "read:|write:|err=" xvd?.log
+while ss -tn|grep -q ]:5201; do sleep 1; done
 echo "LONG end"
 END
 }
