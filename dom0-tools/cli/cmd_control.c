@@ -496,11 +496,10 @@ static int sched_command(struct call *call, unsigned int sched_id)
         return 1;
     if (bh_domain_info(call->h, domid, &info))
         return failed(call);
-    if (!call->values['w'] && !call->values['c'] && sched_list(call, sched_id, info.cpupool, domid))
+    bool show = !call->values['w'] && !call->values['c'];
+    if ((show && sched_list(call, sched_id, info.cpupool, domid)) || check_scheduler(call, &info, sched_id))
         return 1;
-    if (check_scheduler(call, &info, sched_id))
-        return 1;
-    if (!call->values['w'] && !call->values['c'])
+    if (show)
         return 0;
     if (!sched_number(call, 'w', "weight", 65535, &weight) || !sched_number(call, 'c', "cap", 51200, &cap))
         return 1;

@@ -100,6 +100,21 @@ int device_connect(struct bh *h, unsigned int domid, enum bh_device_class class,
 
 /* ---- attaching and removing ---- */
 
+/* Ends an attach whose nodes were described with result rc; what fails leaves nothing. */
+static int plug_in(struct bh *h, struct store_batch *batch, int rc, unsigned int domid,
+                   enum bh_device_class class, unsigned int devid)
+{
+    if (rc)
+        device_abandon(batch);
+    else
+        rc = device_commit(h, batch);
+    if (!rc)
+        rc = device_connect(h, domid, class, devid);
+    if (rc)
+        device_undo(h, domid, class, devid);
+    return rc;
+}
+
 int bh_disk_attach(struct bh *h, unsigned int domid, const struct bh_disk *disk)
 {
     struct store_batch batch = {0};
@@ -118,16 +133,8 @@ int bh_disk_attach(struct bh *h, unsigned int domid, const struct bh_disk *disk)
     rc = bh_domain_name(h, domid, &name);
     if (!rc)
         rc = disk_nodes(h, &batch, domid, name, disk);
-    if (rc)
-        device_abandon(&batch);
-    else
-        rc = device_commit(h, &batch);
     free(name);
-    if (!rc)
-        rc = device_connect(h, domid, BH_VBD, devid);
-    if (rc && rc != -EEXIST)
-        device_undo(h, domid, BH_VBD, devid);
-    return rc;
+    return plug_in(h, &batch, rc, domid, BH_VBD, devid);
 }
 
 int bh_vif_attach(struct bh *h, unsigned int domid, const struct bh_vif *vif)
@@ -149,16 +156,8 @@ int bh_vif_attach(struct bh *h, unsigned int domid, const struct bh_vif *vif)
     rc = bh_domain_name(h, domid, &name);
     if (!rc)
         rc = vif_nodes(h, &batch, domid, name, devid, vif);
-    if (rc)
-        device_abandon(&batch);
-    else
-        rc = device_commit(h, &batch);
     free(name);
-    if (!rc)
-        rc = device_connect(h, domid, BH_VIF, devid);
-    if (rc)
-        device_undo(h, domid, BH_VIF, devid);
-    return rc;
+    return plug_in(h, &batch, rc, domid, BH_VIF, devid);
 }
 
 /* Removes the directory that holds `path`, when nothing is left in it. */

@@ -5,8 +5,9 @@
  * CACHE_DIR/kernels/DIGEST-SIZE is the ELF file out of the packed file with that digest (BLAKE2b, so that nobody can
  * make two of them meet) and that size (so that a digest is only made where there is something to find), then a
  * checksum of it in eight bytes. It holds for that file wherever it lies and however often the machine was started
- * since; there is no entry that is out of date. One that was cut short or damaged is removed when it is met. RUN_DIR/kernels/IDENTITY is a link that saves the digest: the file of that identity
- * (device, inode, size, times) was seen to have it.
+ * since; there is no entry that is out of date. One that was cut short or damaged is removed when it is met.
+ * RUN_DIR/kernels/IDENTITY is a link that saves the digest: the file of that identity (device, inode, size, times) was
+ * seen to have it.
  *
  * Only entries in a directory and of a mode that nobody else can write are believed. Those used longest ago go
  * when there are more than CACHE_LIMIT bytes. Nothing here can make a creation fail.

@@ -52,7 +52,7 @@ step "network-attach backend=two, routed by the driver domain" lent_nic
 # held, and a request which nobody will answer any more would keep that, and whoever syncs, for ever.
 driver_dies() {
     bh block-attach one format=raw,vdev=xvdb,access=rw,backend=two,target=/root/lent.img &&
-        in_guest one "for i in \$(seq 100); do [ -e /sys/block/xvdb ] && break; sleep 0.1; done; dd if=/dev/xvdb of=/dev/null bs=4k count=1 iflag=direct status=none; udevadm settle 2>/dev/null; sync" &&
+        in_guest one "for i in \$(seq 100); do [ -e /sys/block/xvdb ] && break; sleep 0.1; done; dd if=/dev/xvdb of=/dev/null bs=4k count=1 iflag=direct status=none && udevadm settle && sync" &&
         bh destroy two && within 15 bh block-detach one xvdb
     xenstore-ls -f | grep 51728 | grep -v /error/ && return 1
     in_guest one "ls /sys/block; sync"

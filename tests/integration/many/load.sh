@@ -29,7 +29,7 @@ all_move() { # all_move SECONDS
     mapfile -t from < <(rounds)
     while :; do
         mapfile -t now < <(rounds)
-        behind=0
+        behind=$((COUNT - ${#now[@]}))
         for i in "${!now[@]}"; do [ $((now[i] - from[i])) -ge "$ROUNDS" ] || behind=$((behind + 1)); done
         if [ $SECONDS -ge $((shown + 30)) ]; then
             shown=$SECONDS

@@ -45,28 +45,6 @@ uint64_t fe_now(void)
     return now;
 }
 
-void net_put16(uint8_t *p, uint32_t value)
-{
-    p[0] = (uint8_t)(value >> 8);
-    p[1] = (uint8_t)value;
-}
-
-void net_put32(uint8_t *p, uint32_t value)
-{
-    net_put16(p, value >> 16);
-    net_put16(p + 2, value);
-}
-
-uint16_t net_get16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-uint32_t net_get32(const uint8_t *p)
-{
-    return (uint32_t)net_get16(p) << 16 | net_get16(p + 2);
-}
-
 uint32_t net_sum(const uint8_t *p, size_t bytes, uint32_t start)
 {
     return start + (uint32_t)bytes + p[0];
